@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/uplink"
+)
+
+// A ConnID names one WebSocket connection of a charger for as long as this
+// process lives. The shell counts them from 1 and never uses one twice.
+type ConnID uint64
+
+// An Input is one thing that happened. The loop hands inputs to [Gateway.Step]
+// one at a time.
+type Input interface{ input() }
+
+// Connected: a charger's WebSocket handshake was done and its credentials
+// checked by the shell.
+type Connected struct {
+	Conn    ConnID
+	Charger holdfast.ChargerID
+	Version string // negotiated subprotocol
+	Proved  bool   // the peer proved the identity (profile >= 1); false only in a declared lab
+	Remote  string // address, for the log and the record
+}
+
+// Disconnected: the connection is gone, whoever ended it.
+type Disconnected struct {
+	Conn   ConnID
+	Detail string
+}
+
+// Frame: a text frame came in. Oversized frames never get here: the shell
+// closes the connection and reports Refused.
+type Frame struct {
+	Conn ConnID
+	Raw  []byte
+}
+
+// Refused: the shell turned somebody away (401, 404, rate, size). It changes no
+// state but is counted into a security event.
+type Refused struct {
+	Charger holdfast.ChargerID // as claimed; "" when not even that
+	Kind    string             // "auth", "unknown_charger", "rate", "size", "subprotocol"
+	Remote  string
+}
+
+// Tick: time has passed. The loop sends one at least every second.
+type Tick struct{}
+
+// Signed: an answer to a [SignRequest].
+type Signed struct {
+	ID    uint64
+	Bytes []byte // COSE_Sign1
+	Err   string // "" when it worked
+}
+
+// LinkUp: hello was answered.
+type LinkUp struct {
+	Welcome   uplink.Welcome
+	CloudTime holdfast.UnixMilli // verified signed time; 0 when the answer's time did not verify
+}
+
+// LinkDown: a contact failed, and staged probes found why.
+type LinkDown struct {
+	Cause  holdfast.Cause
+	Detail string
+}
+
+// UploadDone: an answer to an [Upload].
+type UploadDone struct {
+	Journal  holdfast.Journal
+	Epoch    holdfast.Epoch
+	Ack      uplink.Ack
+	Mismatch *uint64 // the cloud expects this Seq instead
+}
+
+// Directives: the cloud pushed these over the live link.
+type Directives struct {
+	List []uplink.Directive
+}
+
+// Told: an answer to an [Ask]; Err says that no answer came.
+type Told struct {
+	ID  uint64
+	Ack uplink.Told
+	Err string
+}
+
+// Space: bytes that the evidence journal may still grow by.
+type Space struct {
+	FreeBytes int64
+}
+
+// Committed: the loop reports how far the disk has come, after each sync.
+type Committed struct {
+	Journal holdfast.Journal
+	Epoch   holdfast.Epoch
+	Size    uint64
+}
+
+func (Connected) input()    {}
+func (Disconnected) input() {}
+func (Frame) input()        {}
+func (Refused) input()      {}
+func (Tick) input()         {}
+func (Signed) input()       {}
+func (LinkUp) input()       {}
+func (LinkDown) input()     {}
+func (UploadDone) input()   {}
+func (Directives) input()   {}
+func (Told) input()         {}
+func (Space) input()        {}
+func (Committed) input()    {}
+
+// Ready is what the core wants done, in this order: Keys and Records are
+// appended and synced first (one sync for all); only then may anything else be
+// released. A crash in between loses nothing that anybody was told.
+type Ready struct {
+	Records []Append // both journals, in order
+	Sends   []Send
+	Closes  []Close
+	Signs   []SignRequest
+	Asks    []Ask
+
+	Checkpoint bool // sign and append a checkpoint of the evidence journal
+	Snapshot   bool // store a snapshot (Gateway.Snapshot) and step its SnapshotStored
+	Hello      bool // say hello to the cloud now
+	Upload     *Upload
+	Prune      []Prune
+}
+
+// An Append is a frame for a journal. Key frames are not leaves: they carry the
+// wrapped key of a sealed field and take no Seq.
+type Append struct {
+	Journal holdfast.Journal
+	Key     bool
+	Seq     holdfast.Seq // of a record; the journal checks it
+	Bytes   []byte
+}
+
+// A Send is a frame to a charger.
+type Send struct {
+	Conn ConnID
+	Raw  []byte
+}
+
+// A Close ends a charger's connection.
+type Close struct {
+	Conn   ConnID
+	Code   int // WebSocket status
+	Reason string
+}
+
+// A SignRequest asks the device key for a statement.
+type SignRequest struct {
+	ID      uint64
+	Typ     string // statement typ
+	Payload []byte // CBOR
+}
+
+// An Ask is an online authorisation; the shell answers with [Told] within
+// uplink.MaxAskWaitMillis.
+type Ask struct {
+	ID  uint64
+	Ask uplink.Ask
+}
+
+// An Upload asks for one slice. The shell reads it from the journal, sends it
+// and steps [UploadDone] or [LinkDown]. At most one is under way.
+type Upload struct {
+	Journal holdfast.Journal
+	Epoch   holdfast.Epoch
+	First   holdfast.Seq
+}
+
+// A Prune says that records before Before are reconciled and past the backup
+// horizon.
+type Prune struct {
+	Journal holdfast.Journal
+	Epoch   holdfast.Epoch
+	Before  holdfast.Seq
+}

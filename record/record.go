@@ -1,0 +1,127 @@
+// Package record is the written language of the journal: the envelope that
+// every record has and the body of each kind of record, with their JSON forms.
+// It is PURE, and it holds no rules: the gateway decides what to write, the
+// session and access packages fold what was written, the ledger bills it.
+//
+// A record is hashed as the bytes it is and never re-serialised: [Encode] makes
+// the bytes once, on the gateway, and everybody after that only decodes them.
+// The forms are frozen: a field may be added, an existing one never changes its
+// name or meaning, and [Version] rises when a reader of the version before
+// would misunderstand. docs/records.md lists every kind with its journal.
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-ev/holdfast"
+)
+
+// Version is the version of the record forms that this software writes.
+const Version = 1
+
+// MaxBytes bounds an encoded record. A larger one is refused before it is
+// written: the uplink and the cloud allocate by this number.
+const MaxBytes = 1 << 20
+
+// ErrRecord is wrapped by every error of [Encode] and [Decode].
+var ErrRecord = errors.New("bad record")
+
+// A Type names a kind of record.
+type Type string
+
+// A Body is the content of one kind of record.
+type Body interface {
+	Type() Type
+}
+
+// A Record is a decoded record.
+type Record struct {
+	Seq     holdfast.Seq
+	At      holdfast.Instant
+	Session holdfast.SessionID // zero when the record belongs to no session, or opens one
+	Charger holdfast.ChargerID // "" when the record concerns no charger
+	Body    Body               // a pointer to one of this package's body types; [Unknown] for a newer kind
+}
+
+// An Unknown is the body of a record whose kind this software does not know. A
+// reader keeps it (it is part of the tree) and skips it.
+type Unknown struct {
+	Kind Type
+	Data json.RawMessage
+}
+
+// Type implements [Body].
+func (u *Unknown) Type() Type { return u.Kind }
+
+// envelope is the JSON form; the field order is the order of the bytes.
+type envelope struct {
+	V       int                 `json:"v"`
+	Type    Type                `json:"t"`
+	Seq     holdfast.Seq        `json:"n"`
+	At      holdfast.Instant    `json:"at"`
+	Session *holdfast.SessionID `json:"s,omitempty"`
+	Charger holdfast.ChargerID  `json:"c,omitempty"`
+	Data    json.RawMessage     `json:"d"`
+}
+
+// Encode returns r's bytes. It fails, wrapping [ErrRecord], when they would
+// exceed [MaxBytes].
+func Encode(r Record) ([]byte, error) {
+	data, err := marshal(r.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: encode %s: %v", ErrRecord, r.Body.Type(), err)
+	}
+	e := envelope{V: Version, Type: r.Body.Type(), Seq: r.Seq, At: r.At, Charger: r.Charger, Data: data}
+	if !r.Session.IsZero() {
+		e.Session = &r.Session
+	}
+	b, err := marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("%w: encode %s: %v", ErrRecord, e.Type, err)
+	}
+	if len(b) > MaxBytes {
+		return nil, fmt.Errorf("%w: %s is %d bytes, at most %d", ErrRecord, e.Type, len(b), MaxBytes)
+	}
+	return b, nil
+}
+
+// marshal is json.Marshal without HTML escaping, which would cost space in
+// every raw frame and help nobody.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Decode reads a record's bytes. A kind that this software does not know comes
+// back as [Unknown]; a version above [Version] is an error, because its known
+// kinds may mean something else.
+func Decode(b []byte) (Record, error) {
+	var e envelope
+	if err := json.Unmarshal(b, &e); err != nil {
+		return Record{}, fmt.Errorf("%w: %v", ErrRecord, err)
+	}
+	if e.V < 1 || e.V > Version {
+		return Record{}, fmt.Errorf("%w: record version %d, this software reads 1 to %d", ErrRecord, e.V, Version)
+	}
+	r := Record{Seq: e.Seq, At: e.At, Charger: e.Charger}
+	if e.Session != nil {
+		r.Session = *e.Session
+	}
+	r.Body = newBody(e.Type)
+	if r.Body == nil {
+		r.Body = &Unknown{Kind: e.Type, Data: e.Data}
+		return r, nil
+	}
+	if err := json.Unmarshal(e.Data, r.Body); err != nil {
+		return Record{}, fmt.Errorf("%w: %s at %d: %v", ErrRecord, e.Type, e.Seq, err)
+	}
+	return r, nil
+}
