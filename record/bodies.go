@@ -213,7 +213,7 @@ type SessionOpened struct {
 	Sealed      string              `json:"sealed,omitempty"`
 	EVSE        int                 `json:"evse"`
 	Connector   int                 `json:"connector"`
-	StartedAt   holdfast.UnixMilli  `json:"started_at"`       // charger's clock; 0 when implausible
+	StartedAt   holdfast.UnixMilli  `json:"started_at"`       // charger's clock as claimed, 1970 included; 0 when it gave none
 	ClaimedAt   string              `json:"claimed_at"`       // the charger's own words
 	Start       *holdfast.WattHours `json:"start,omitempty"`  // register at the start
 	StartTrust  RegisterTrust       `json:"start_trust"`      //

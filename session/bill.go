@@ -1,0 +1,153 @@
+package session
+
+import (
+	"fmt"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/record"
+)
+
+// PlausibleSlack is added to power x time before energy is called impossible:
+// it covers a meter's rounding, the span between the charger's and the
+// gateway's clock, and a connector that delivers a little above its rating.
+const (
+	PlausibleSlack     holdfast.WattHours = 100 // Wh
+	PlausibleSlackTime                    = 120 // seconds at full power
+)
+
+// A Doubt is something about a session that a person may have to look at.
+type Doubt struct {
+	Code   string // see docs/exceptions.md
+	Detail string
+	Blocks bool // nothing may be billed until somebody decided
+}
+
+// The doubts that a session can raise.
+const (
+	DoubtMissingStart = "PAIR_MISSING_START" // only the stop arrived
+	DoubtMissingStop  = "PAIR_MISSING_STOP"  // closed without a stop message
+	DoubtBaseline     = "EVID_METER_BASELINE"
+	DoubtRegression   = "FEAS_REGRESSION"
+	DoubtMeterBroken  = "EVID_METER_BROKEN"
+	DoubtNoRegister   = "EVID_NO_REGISTER"
+	DoubtEnergy       = "FEAS_ENERGY"
+	DoubtDuration     = "FEAS_DURATION"
+	DoubtNoDecision   = "AUTH_NO_DECISION" // the charger started on its own
+)
+
+// A Bill says what a session delivered and when, for pricing, and what is
+// doubtful about it. It is no price: see package tariff.
+type Bill struct {
+	Energy    holdfast.WattHours
+	Started   holdfast.UnixMilli
+	Stopped   holdfast.UnixMilli
+	Quality   holdfast.Quality // of Started and Stopped as absolute times
+	Seconds   int64            // from start to stop
+	IdleS     int64            // of which the vehicle did not charge
+	Doubts    []Doubt
+	Estimable bool // registers exist: Energy is a measured figure, whether or not it may be billed
+}
+
+// Blocked reports whether a person has to decide before anything is billed.
+func (b Bill) Blocked() bool {
+	for _, d := range b.Doubts {
+		if d.Blocks {
+			return true
+		}
+	}
+	return false
+}
+
+// Bill works out a session that is [Session.Complete].
+func (s *Session) Bill() Bill {
+	b := Bill{Energy: s.Meter.Energy(), Estimable: len(s.Meter.Spans) > 0}
+	b.Started, b.Stopped, b.Quality, b.Seconds = s.span()
+	b.IdleS = min(s.Idle.TotalS, b.Seconds)
+	b.Doubts = append(s.pairDoubts(), s.meterDoubts(b)...)
+	return b
+}
+
+func (s *Session) pairDoubts() (ds []Doubt) {
+	switch {
+	case s.Orphan != nil:
+		return []Doubt{{DoubtMissingStart, "a stop arrived for a session whose start this gateway never saw", true}}
+	case s.ClosedByUs():
+		ds = append(ds, Doubt{DoubtMissingStop, "closed without a stop message (" + s.Ended.Reason + "); billed up to the last register that arrived", false})
+	}
+	if s.Opened.Decision == nil && s.Opened.Source == record.StartLocal {
+		ds = append(ds, Doubt{DoubtNoDecision, "the charger started on its own while it could not ask", false})
+	}
+	return ds
+}
+
+func (s *Session) meterDoubts(b Bill) (ds []Doubt) {
+	if !b.Estimable {
+		return []Doubt{{DoubtNoRegister, "no meter register arrived at all", true}}
+	}
+	if s.Meter.Broken {
+		return []Doubt{{DoubtMeterBroken, fmt.Sprintf("the register fell %d times", s.Meter.Resets), true}}
+	}
+	if s.Rebased || s.Opened != nil && s.Opened.StartTrust != record.Trusted {
+		first, _ := s.Meter.First()
+		ds = append(ds, Doubt{DoubtBaseline, fmt.Sprintf("the start register was no reading; billed from %s on, energy before that is unknown", first), false})
+	}
+	if s.Meter.Resets > 0 {
+		ds = append(ds, Doubt{DoubtRegression, fmt.Sprintf("the register fell %d times; energy around each fall is unknown", s.Meter.Resets), false})
+	}
+	if s.Opened == nil {
+		return ds
+	}
+	if most := Plausible(s.Opened.PowerBudget, b.Seconds); b.Energy > most {
+		ds = append(ds, Doubt{DoubtEnergy, fmt.Sprintf("%s in %d s, a connector of %d W delivers at most %s", b.Energy, b.Seconds, s.Opened.PowerBudget, most), true})
+	}
+	if b.Seconds > MaxSeconds {
+		ds = append(ds, Doubt{DoubtDuration, fmt.Sprintf("%d s from start to stop", b.Seconds), true})
+	}
+	return ds
+}
+
+// MaxSeconds is the longest session that is billed without a person: 14 days.
+const MaxSeconds = 14 * 24 * 3600
+
+// Plausible is the most energy that a connector of power can have delivered in
+// a number of seconds, with slack. A power of 0 is unknown: any energy up to
+// what 1 MW would deliver is plausible.
+func Plausible(power holdfast.Watts, seconds int64) holdfast.WattHours {
+	if power <= 0 {
+		power = 1_000_000
+	}
+	seconds = min(max(seconds, 0), MaxSeconds) + PlausibleSlackTime
+	return holdfast.WattHours(int64(min(power, 10_000_000))*seconds/3600) + PlausibleSlack
+}
+
+// span finds when the session began and ended. The duration comes from the
+// charger's two claims where it made both, since a wrong clock still counts
+// seconds; absolute times come from the claims where they are plausible and
+// from the gateway where not.
+func (s *Session) span() (start, stop holdfast.UnixMilli, q holdfast.Quality, seconds int64) {
+	stopClaim := holdfast.UnixMilli(0)
+	switch {
+	case s.Ended != nil:
+		stopClaim = s.Ended.StoppedAt
+	case s.Orphan != nil:
+		stopClaim = s.Orphan.StoppedAt
+	}
+	if s.Opened == nil {
+		at := claimed(stopClaim, s.EndedAt)
+		return at, at, holdfast.Informative, 0
+	}
+	startClaim := s.Opened.StartedAt
+	if startClaim.Plausible() && stopClaim.Plausible() && stopClaim >= startClaim {
+		return startClaim, stopClaim, s.OpenedAt.Quality, int64(stopClaim-startClaim) / 1000
+	}
+	if startClaim != 0 && stopClaim >= startClaim && !startClaim.Plausible() && !stopClaim.Plausible() {
+		ms := stopClaim - startClaim
+		return s.OpenedAt.Wall, s.OpenedAt.Wall + ms, holdfast.Relative, int64(ms) / 1000
+	}
+	start, stop = s.OpenedAt.Wall, s.EndedAt.Wall
+	if s.OpenedAt.Boot == s.EndedAt.Boot {
+		ms := s.EndedAt.Mono - s.OpenedAt.Mono
+		return start, start + holdfast.UnixMilli(ms), holdfast.Relative, ms / 1000
+	}
+	return start, max(start, stop), holdfast.Informative, max(0, int64(stop-start)/1000)
+}
