@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/record"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
@@ -93,24 +94,38 @@ type Space struct {
 
 // Committed: the loop reports how far the disk has come, after each sync.
 type Committed struct {
-	Journal holdfast.Journal
-	Epoch   holdfast.Epoch
-	Size    uint64
+	Journal    holdfast.Journal
+	Epoch      holdfast.Epoch
+	Size       uint64
+	Checkpoint uint64 // size of the last signed checkpoint in the stream
+	Bytes      int64  // of the journal on the disk
 }
 
-func (Connected) input()    {}
-func (Disconnected) input() {}
-func (Frame) input()        {}
-func (Refused) input()      {}
-func (Tick) input()         {}
-func (Signed) input()       {}
-func (LinkUp) input()       {}
-func (LinkDown) input()     {}
-func (UploadDone) input()   {}
-func (Directives) input()   {}
-func (Told) input()         {}
-func (Space) input()        {}
-func (Committed) input()    {}
+// SnapshotStored: a snapshot that [Ready] asked for is durable.
+type SnapshotStored struct {
+	Size uint64
+	Hash holdfast.Hash
+}
+
+// Quit: the process is asked to end in order. The core notes it, so that the
+// next boot knows that this one did not end in a power cut.
+type Quit struct{}
+
+func (Connected) input()      {}
+func (Disconnected) input()   {}
+func (Frame) input()          {}
+func (Refused) input()        {}
+func (Tick) input()           {}
+func (Signed) input()         {}
+func (LinkUp) input()         {}
+func (LinkDown) input()       {}
+func (UploadDone) input()     {}
+func (Directives) input()     {}
+func (Told) input()           {}
+func (Space) input()          {}
+func (Committed) input()      {}
+func (SnapshotStored) input() {}
+func (Quit) input()           {}
 
 // Ready is what the core wants done, in this order: Keys and Records are
 // appended and synced first (one sync for all); only then may anything else be
@@ -123,10 +138,20 @@ type Ready struct {
 	Asks    []Ask
 
 	Checkpoint bool // sign and append a checkpoint of the evidence journal
-	Snapshot   bool // store a snapshot (Gateway.Snapshot) and step its SnapshotStored
-	Hello      bool // say hello to the cloud now
+	Snapshot   bool // store Gateway.Snapshot and step SnapshotStored
+	Hello      *uplink.Hello
 	Upload     *Upload
 	Prune      []Prune
+
+	// Restart asks the loop to discard this core and recover into a new epoch:
+	// the cloud holds records that this disk has lost.
+	Restart *Restart
+}
+
+// A Restart says why a new epoch is needed.
+type Restart struct {
+	Reason record.EpochReason
+	Detail string
 }
 
 // An Append is a frame for a journal. Key frames are not leaves: they carry the

@@ -7,7 +7,7 @@ import (
 // Kinds returns one empty body of every kind, in the order of docs/records.md.
 func Kinds() []Body {
 	return []Body{
-		&GatewayBooted{}, &EpochOpened{}, &LinkChanged{}, &TimeFloorRaised{}, &ClockChanged{}, &StorageChanged{},
+		&GatewayBooted{}, &GatewayStopped{}, &EpochOpened{}, &LinkChanged{}, &TimeFloorRaised{}, &ClockChanged{}, &StorageChanged{},
 		&SnapshotTaken{}, &SegmentQuarantined{}, &ChargerBooted{}, &ChargerLink{}, &SecurityEvent{},
 		&StatementInstalled{}, &DirectiveDone{},
 		&AccessDecided{}, &AccessLapsed{}, &SessionOpened{}, &SessionReading{}, &SessionLimited{}, &SessionLabelled{},
@@ -44,6 +44,11 @@ type GatewayBooted struct {
 	Software string         `json:"software"` // version of the gateway
 	Cause    holdfast.Cause `json:"cause"`    // POWER_CYCLE when the last boot did not end in order, else PLANNED
 	Config   holdfast.Hash  `json:"config"`   // SHA-256 of the configuration in force
+}
+
+// GatewayStopped is the last record of a boot that ended in order.
+type GatewayStopped struct {
+	Cause holdfast.Cause `json:"cause"`
 }
 
 // EpochOpened is the first record of every epoch.
@@ -243,6 +248,7 @@ const (
 	StartAuthorized StartSource = "authorized" // after a decision of ours
 	StartRemote     StartSource = "remote"     // by a remote start that we sent
 	StartLocal      StartSource = "local"      // the charger decided on its own while it could not ask
+	StartRefused    StartSource = "refused"    // the charger started although the decision was no; it is being stopped
 )
 
 // SessionReading is a reading that decides a bill or a limit. Ordinary samples
@@ -349,6 +355,7 @@ type FrameNoted struct {
 
 // Type implements [Body] for each kind.
 func (*GatewayBooted) Type() Type      { return "gateway.booted" }
+func (*GatewayStopped) Type() Type     { return "gateway.stopped" }
 func (*EpochOpened) Type() Type        { return "epoch.opened" }
 func (*LinkChanged) Type() Type        { return "link.changed" }
 func (*TimeFloorRaised) Type() Type    { return "clock.floor" }

@@ -33,6 +33,7 @@ const (
 	DoubtEnergy       = "FEAS_ENERGY"
 	DoubtDuration     = "FEAS_DURATION"
 	DoubtNoDecision   = "AUTH_NO_DECISION" // the charger started on its own
+	DoubtRefused      = "AUTH_REFUSED"     // it started although the decision was no
 )
 
 // A Bill says what a session delivered and when, for pricing, and what is
@@ -74,7 +75,10 @@ func (s *Session) pairDoubts() (ds []Doubt) {
 	case s.ClosedByUs():
 		ds = append(ds, Doubt{DoubtMissingStop, "closed without a stop message (" + s.Ended.Reason + "); billed up to the last register that arrived", false})
 	}
-	if s.Opened.Decision == nil && s.Opened.Source == record.StartLocal {
+	switch {
+	case s.Opened.Source == record.StartRefused:
+		ds = append(ds, Doubt{DoubtRefused, "the charger delivered energy although the credential was refused", s.Meter.Energy() > 0})
+	case s.Opened.Decision == nil:
 		ds = append(ds, Doubt{DoubtNoDecision, "the charger started on its own while it could not ask", false})
 	}
 	return ds
