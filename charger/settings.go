@@ -1,0 +1,101 @@
+package charger
+
+import (
+	"strconv"
+	"time"
+)
+
+// A setting is something that the other side may read and write; each version
+// of OCPP has a name of its own for it.
+type setting int
+
+const (
+	heartbeatInterval setting = iota // s
+	sampleInterval                   // s
+	attempts
+	retryInterval // s
+	stopOnInvalid // bool
+	offlineKnown  // bool
+	offlineUnknown
+	evseCount // read only
+	settingCount
+)
+
+// settings holds a charger's configuration. Intervals are kept as durations,
+// because tests want them shorter than a second.
+type settings struct {
+	value [settingCount]int64 // ns for intervals, else a number; 0 and 1 for bools
+}
+
+func newSettings(o *Options) settings {
+	var s settings
+	s.value[heartbeatInterval] = int64(5 * time.Minute)
+	s.value[sampleInterval] = int64(o.SampleInterval)
+	s.value[attempts] = int64(o.Attempts)
+	s.value[retryInterval] = int64(o.RetryInterval)
+	s.value[stopOnInvalid] = 1
+	s.value[offlineKnown] = truth(o.OfflineKnown)
+	s.value[offlineUnknown] = truth(o.OfflineUnknown)
+	s.value[evseCount] = int64(o.EVSEs)
+	return s
+}
+
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (k setting) interval() bool {
+	return k == heartbeatInterval || k == sampleInterval || k == retryInterval
+}
+
+func (k setting) boolean() bool {
+	return k == stopOnInvalid || k == offlineKnown || k == offlineUnknown
+}
+
+func (s *settings) seconds(k setting) time.Duration { return time.Duration(s.value[k]) }
+func (s *settings) number(k setting) int            { return int(s.value[k]) }
+func (s *settings) on(k setting) bool               { return s.value[k] != 0 }
+
+// put sets an interval in whole seconds, or a number.
+func (s *settings) put(k setting, n int) {
+	s.value[k] = int64(n)
+	if k.interval() {
+		s.value[k] = int64(n) * int64(time.Second)
+	}
+}
+
+// text returns the value as OCPP writes it.
+func (s *settings) text(k setting) string {
+	switch {
+	case k.boolean():
+		return strconv.FormatBool(s.on(k))
+	case k.interval():
+		return strconv.FormatInt(s.value[k]/int64(time.Second), 10)
+	}
+	return strconv.FormatInt(s.value[k], 10)
+}
+
+// write sets the value from OCPP's text and returns the standard's status:
+// "Accepted" or "Rejected".
+func (s *settings) write(k setting, text string) string {
+	if k == evseCount {
+		return "Rejected"
+	}
+	if k.boolean() {
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return "Rejected"
+		}
+		s.value[k] = truth(b)
+		return "Accepted"
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 0 || k == attempts && n == 0 {
+		return "Rejected"
+	}
+	s.put(k, int(n))
+	return "Accepted"
+}
