@@ -1,0 +1,367 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/gateway"
+)
+
+// Bounds of a configuration. One outside them is refused when it is read.
+const (
+	MaxConfigBytes  = 256 << 10  // bytes of the file
+	MaxPowerW       = 10_000_000 // W of one connector
+	MaxSocketLength = 100        // bytes of a unix socket's path (the kernel allows 107)
+)
+
+// A Config is what a person decides about a gateway. Who the gateway is comes
+// from enrolment and lies in Dir. The zero value of every key is its default.
+type Config struct {
+	// Dir is the data directory: journals, snapshots, keys. It must be on a disk
+	// that survives a power cut. No default.
+	Dir string `yaml:"dir"`
+	// Log is the least severe level that is logged: debug, info, warn or error.
+	// Default info.
+	Log string `yaml:"log"`
+	// Lab permits chargers without a password (OCPP security profile 0). Only
+	// for a bench: anybody on the network can then be any charger. Default false.
+	Lab bool `yaml:"lab"`
+	// HeartbeatSeconds is the interval that chargers are told in the answer to a
+	// BootNotification, 10 to 86400 s. Default 300.
+	HeartbeatSeconds int64 `yaml:"heartbeat_seconds"`
+	// Cloud is the way to the control plane.
+	Cloud CloudConfig `yaml:"cloud"`
+	// Keys says how the key file in Dir is opened.
+	Keys KeysConfig `yaml:"keys"`
+	// OCPP is the WebSocket server that chargers connect to.
+	OCPP OCPPConfig `yaml:"ocpp"`
+	// Local is the API on this machine: status, metrics, health.
+	Local LocalConfig `yaml:"local"`
+	// Storage bounds what the journals may take.
+	Storage StorageConfig `yaml:"storage"`
+	// Chargers lists every charger that may connect, at most 500.
+	Chargers []ChargerConfig `yaml:"chargers"`
+}
+
+// A CloudConfig is the way to the control plane.
+type CloudConfig struct {
+	// Endpoint is the https URL of the cloud's gateway endpoint. Default: the one
+	// learnt at enrolment.
+	Endpoint string `yaml:"endpoint"`
+}
+
+// A KeysConfig says how the key file in Dir is opened. At most one of its keys
+// may be set.
+type KeysConfig struct {
+	// PassphraseFile holds the passphrase of the key file; mode 0600 or stricter.
+	// Keep it off the disk that holds Dir where you can. Default
+	// DIR/keys/passphrase.
+	PassphraseFile string `yaml:"passphrase_file"`
+	// Credential is the name of a systemd credential (LoadCredential=) that holds
+	// the passphrase.
+	Credential string `yaml:"credential"`
+}
+
+// An OCPPConfig is the WebSocket server that chargers connect to, at
+// ws://LISTEN/ocpp/IDENTITY.
+type OCPPConfig struct {
+	// Listen is the address of the server, host:port. Default 127.0.0.1:8180,
+	// which chargers on the network cannot reach: set the address of the
+	// charger network.
+	Listen string `yaml:"listen"`
+	// TLSCertificate is a PEM file with the server's certificate chain; with it
+	// and TLSKey the server speaks wss:// only (OCPP security profile 2).
+	TLSCertificate string `yaml:"tls_certificate"`
+	// TLSKey is the PEM file with the key of TLSCertificate.
+	TLSKey string `yaml:"tls_key"`
+	// PingSeconds is how long a charger may be silent before it is pinged, 5 to
+	// 3600 s. A charger that does not answer a ping within 10 s is disconnected.
+	// Default 30.
+	PingSeconds int64 `yaml:"ping_seconds"`
+	// FramesPerSecond is the rate above which a connection is read more slowly,
+	// 10 to 100000 frames/s. Nothing is dropped: the charger waits. Default 500.
+	FramesPerSecond int64 `yaml:"frames_per_second"`
+	// Lenient tolerates a message that violates the official schema but can still
+	// be understood: it is acted on, and the violation is journaled. Default
+	// false: such a message is answered with an error, as the standard says.
+	Lenient bool `yaml:"lenient"`
+}
+
+// A LocalConfig is the API on this machine.
+type LocalConfig struct {
+	// Socket is the path of the unix socket, at most 100 bytes. Default
+	// DIR/gateway.sock.
+	Socket string `yaml:"socket"`
+	// Listen is a loopback address, host:port, where the same API is served as
+	// well, for a metrics scraper. Default: none.
+	Listen string `yaml:"listen"`
+}
+
+// A StorageConfig bounds what the journals may take.
+type StorageConfig struct {
+	// EvidenceMiB is the budget of the evidence journal, 16 to 65536 MiB. When it
+	// is spent new sessions are refused and running ones end well. Default 256.
+	EvidenceMiB int64 `yaml:"evidence_mib"`
+	// TelemetryMiB is the budget of the telemetry journal, 4 to 65536 MiB; when it
+	// is spent the oldest telemetry goes. Default 64.
+	TelemetryMiB int64 `yaml:"telemetry_mib"`
+	// KeepFreeMiB is what the evidence journal leaves free on the disk, 1 to 65536
+	// MiB. Default 32.
+	KeepFreeMiB int64 `yaml:"keep_free_mib"`
+}
+
+// A ChargerConfig is one charger that may connect.
+type ChargerConfig struct {
+	// ID is the identity in the charger's URL: 1 to 48 printable characters
+	// without colon, slash or percent sign.
+	ID string `yaml:"id"`
+	// PasswordHash is what `holdfast-gateway hash-password` printed for the
+	// charger's AuthorizationKey (1.6) or BasicAuthPassword (2.0.1). It may be
+	// left out only if lab is true.
+	PasswordHash string `yaml:"password_hash"`
+	// MaxPowerW is what one connector can deliver, 1 to 10000000 W. Limits on
+	// energy and money are kept by assuming that much. Default: unknown, and then
+	// 350000 is assumed, which makes offline limits bite early.
+	MaxPowerW int64 `yaml:"max_power_w"`
+}
+
+// Defaults of a [Config], as its fields document them.
+const (
+	DefaultHeartbeatSeconds = 300
+	DefaultOCPPListen       = "127.0.0.1:8180"
+	DefaultPingSeconds      = 30
+	DefaultFramesPerSecond  = 500
+	DefaultEvidenceMiB      = 256
+	DefaultTelemetryMiB     = 64
+	DefaultKeepFreeMiB      = 32
+)
+
+// A Problem is one thing wrong with a configuration file.
+type Problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"` // from 1; 0 when the problem has no place
+	Col     int    `json:"col"`  // from 1, in characters
+	Path    string `json:"path"` // e.g. "chargers[2].max_power_w"; "" for the file as a whole
+	Message string `json:"message"`
+}
+
+// String is "file:line:col: path: message", which editors can jump to.
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File + ":")
+		if p.Line > 0 {
+			fmt.Fprintf(&b, "%d:%d:", p.Line, p.Col)
+		}
+		b.WriteByte(' ')
+	}
+	if p.Path != "" {
+		b.WriteString(p.Path + ": ")
+	}
+	b.WriteString(p.Message)
+	return b.String()
+}
+
+// A ConfigError lists everything wrong with a configuration, in the order of
+// the file.
+type ConfigError struct{ Problems []Problem }
+
+func (e *ConfigError) Error() string {
+	line := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		line[i] = p.String()
+	}
+	return strings.Join(line, "\n")
+}
+
+// LoadConfig reads, checks and completes the configuration in file. A wrong one
+// gives a [*ConfigError].
+func LoadConfig(file string) (*Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return ParseConfig(file, text)
+}
+
+// ParseConfig is [LoadConfig] of text; file is used in messages only.
+func ParseConfig(file string, text []byte) (*Config, error) {
+	c := new(Config)
+	at, problems := readYAML(file, text, c)
+	if len(problems) > 0 {
+		return nil, &ConfigError{problems}
+	}
+	if err := c.Validate(); err != nil {
+		bad := (*ConfigError)(nil)
+		if errors.As(err, &bad) {
+			at.place(bad.Problems)
+		}
+		return nil, err
+	}
+	c.complete()
+	return c, nil
+}
+
+// complete puts the defaults where nothing was said.
+func (c *Config) complete() {
+	str := func(p *string, d string) {
+		if *p == "" {
+			*p = d
+		}
+	}
+	num := func(p *int64, d int64) {
+		if *p == 0 {
+			*p = d
+		}
+	}
+	str(&c.Log, "info")
+	num(&c.HeartbeatSeconds, DefaultHeartbeatSeconds)
+	str(&c.OCPP.Listen, DefaultOCPPListen)
+	num(&c.OCPP.PingSeconds, DefaultPingSeconds)
+	num(&c.OCPP.FramesPerSecond, DefaultFramesPerSecond)
+	str(&c.Local.Socket, filepath.Join(c.Dir, "gateway.sock"))
+	num(&c.Storage.EvidenceMiB, DefaultEvidenceMiB)
+	num(&c.Storage.TelemetryMiB, DefaultTelemetryMiB)
+	num(&c.Storage.KeepFreeMiB, DefaultKeepFreeMiB)
+}
+
+// A checker collects problems with values.
+type checker struct{ problems []Problem }
+
+func (k *checker) wrong(path, format string, a ...any) {
+	k.problems = append(k.problems, Problem{Path: path, Message: fmt.Sprintf(format, a...)})
+}
+
+// span checks a number that may be left out.
+func (k *checker) span(path string, v, least, most int64, unit string) {
+	if v != 0 && (v < least || v > most) {
+		k.wrong(path, "%d, want %d to %d %s", v, least, most, unit)
+	}
+}
+
+// oneOf checks a word that may be left out.
+func (k *checker) oneOf(path, v string, allowed ...string) {
+	for _, a := range allowed {
+		if v == a || v == "" {
+			return
+		}
+	}
+	k.wrong(path, "%q, want one of: %s", v, strings.Join(allowed, ", "))
+}
+
+// address checks a host:port that may be left out.
+func (k *checker) address(path, v string, loopback bool) {
+	if v == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(v)
+	if err != nil || port == "" {
+		k.wrong(path, "%q, want host:port, for example 127.0.0.1:9180", v)
+		return
+	}
+	if n, err := net.LookupPort("tcp", port); err != nil || n < 0 {
+		k.wrong(path, "port %q, want 0 to 65535", port)
+	}
+	if ip, err := netip.ParseAddr(host); loopback && host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		k.wrong(path, "%q is not a loopback address; this API asks for no password, so it stays on this machine: use 127.0.0.1:PORT or [::1]:PORT", v)
+	}
+}
+
+// Validate checks values, and gives a [*ConfigError] with every problem.
+func (c *Config) Validate() error {
+	k := new(checker)
+	if c.Dir == "" {
+		k.wrong("dir", "missing; name the data directory, for example /var/lib/holdfast")
+	}
+	k.oneOf("log", c.Log, "debug", "info", "warn", "error")
+	k.span("heartbeat_seconds", c.HeartbeatSeconds, 10, 86_400, "s")
+	c.Cloud.check(k)
+	if c.Keys.PassphraseFile != "" && c.Keys.Credential != "" {
+		k.wrong("keys.credential", "set together with keys.passphrase_file; use one")
+	}
+	if strings.ContainsAny(c.Keys.Credential, "/\x00") || c.Keys.Credential == ".." {
+		k.wrong("keys.credential", "%q is not the name of a credential", c.Keys.Credential)
+	}
+	c.OCPP.check(k)
+	c.Local.check(k, c.Dir)
+	k.span("storage.evidence_mib", c.Storage.EvidenceMiB, 16, 65_536, "MiB")
+	k.span("storage.telemetry_mib", c.Storage.TelemetryMiB, 4, 65_536, "MiB")
+	k.span("storage.keep_free_mib", c.Storage.KeepFreeMiB, 1, 65_536, "MiB")
+	c.checkChargers(k)
+	if len(k.problems) > 0 {
+		return &ConfigError{k.problems}
+	}
+	return nil
+}
+
+func (c *CloudConfig) check(k *checker) {
+	if c.Endpoint == "" {
+		return
+	}
+	if _, err := parseEndpoint(c.Endpoint); err != nil {
+		k.wrong("cloud.endpoint", "%v", err)
+	}
+}
+
+// parseEndpoint accepts an https URL without query, user or fragment.
+func parseEndpoint(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%q, want an https URL, for example https://cloud.example:8443", s)
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	return u, nil
+}
+
+func (c *OCPPConfig) check(k *checker) {
+	k.address("ocpp.listen", c.Listen, false)
+	if (c.TLSCertificate == "") != (c.TLSKey == "") {
+		k.wrong("ocpp.tls_certificate", "tls_certificate and tls_key go together; set both or none")
+	}
+	k.span("ocpp.ping_seconds", c.PingSeconds, 5, 3600, "s")
+	k.span("ocpp.frames_per_second", c.FramesPerSecond, 10, 100_000, "frames/s")
+}
+
+func (c *LocalConfig) check(k *checker, dir string) {
+	socket := c.Socket
+	if socket == "" {
+		socket = filepath.Join(dir, "gateway.sock")
+	}
+	if len(socket) > MaxSocketLength {
+		k.wrong("local.socket", "path %q has %d bytes, at most %d; name a shorter one, for example /run/holdfast/gateway.sock", socket, len(socket), MaxSocketLength)
+	}
+	k.address("local.listen", c.Listen, true)
+}
+
+func (c *Config) checkChargers(k *checker) {
+	if len(c.Chargers) > gateway.MaxChargers {
+		k.wrong("chargers", "%d entries, at most %d", len(c.Chargers), gateway.MaxChargers)
+		return
+	}
+	first := make(map[string]int, len(c.Chargers))
+	for i, ch := range c.Chargers {
+		path := fmt.Sprintf("chargers[%d]", i)
+		if _, err := holdfast.ParseChargerID(ch.ID); ch.ID == "" {
+			k.wrong(path+".id", "missing; it is the last part of the URL that the charger connects to")
+		} else if err != nil {
+			k.wrong(path+".id", "%q, want 1 to %d printable characters without space, ':', '/' or '%%'", ch.ID, holdfast.MaxChargerIDLen)
+		}
+		if j, twice := first[ch.ID]; twice && ch.ID != "" {
+			k.wrong(path+".id", "%q is chargers[%d] already", ch.ID, j)
+		}
+		first[ch.ID] = i
+		if _, err := ParsePasswordHash(ch.PasswordHash); ch.PasswordHash == "" && !c.Lab {
+			k.wrong(path+".password_hash", "missing; make one with: holdfast-gateway hash-password")
+		} else if ch.PasswordHash != "" && err != nil {
+			k.wrong(path+".password_hash", "%v", err)
+		}
+		k.span(path+".max_power_w", ch.MaxPowerW, 1, MaxPowerW, "W")
+	}
+}
