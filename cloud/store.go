@@ -7,36 +7,175 @@ import (
 )
 
 // A Store keeps what the cloud knows. cloud/store has two keepers, SQLite and
-// memory; storetest is the suite that a keeper passes.
+// memory; cloud/store/storetest is the suite that every keeper passes.
 type Store interface {
 	// Update runs fn in a transaction that is durable when Update returns nil and
-	// leaves no trace when fn or Update returns an error, with one exception that
-	// every caller has to live with: a commit that failed may have happened.
-	// Updates are serialised.
+	// leaves no trace when fn returns an error. When the commit itself fails, the
+	// error does not say whether it happened: every caller has to converge when it
+	// simply tries again. Updates are serialised. fn may run only once, and must
+	// not keep its Tx.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// View runs fn on a consistent snapshot. What fn writes is an error.
 	View(ctx context.Context, fn func(Tx) error) error
+	// Scrub makes what was deleted or overwritten unreadable in the keeper's own
+	// files. It is what erasing a driver's keys ends with.
+	Scrub(ctx context.Context) error
 	Close() error
 }
 
-// An Archive keeps received slices as they came, outside the tables.
+// An Archive keeps received slices as they came, outside the tables. Names are
+// slash-separated, and derived from the bytes by the caller: putting the same
+// again is harmless, and two different slices never have one name.
 type Archive interface {
-	// Put stores b under a name that is derived from b, so that putting it again
-	// is harmless. It is durable when Put returns nil.
+	// Put is durable when it returns nil. When it fails, some, all or none of b may
+	// be there; putting it again repairs that.
 	Put(ctx context.Context, name string, b []byte) error
-	// Get returns what was put, [ErrNotFound] when there is none.
+	// Get returns what was put, [ErrNotFound] when there is nothing.
 	Get(ctx context.Context, name string) ([]byte, error)
 }
 
-// A Tx is one transaction of a [Store].
-type Tx interface{}
+// A Tx is one transaction of a [Store]. It holds three things: the cloud's own
+// journal, documents with a few indexed fields, and the records of evidence.
+// Bytes that it returns belong to the caller; bytes that it is given may be
+// reused after the call.
+type Tx interface {
+	// AppendLog appends e and returns its number, one more than the last; e.N is
+	// ignored.
+	AppendLog(e LogEntry) (n uint64, err error)
+	// ReadLog returns at most limit entries with numbers above after, in order.
+	ReadLog(after uint64, limit int) ([]LogEntry, error)
+
+	// Put inserts d or replaces the document with its key. It returns the
+	// document's number: one above the highest of the kind for a new key, what it
+	// was for a known one. d.N is ignored.
+	Put(d Doc) (n uint64, err error)
+	// Get returns a document, [ErrNotFound].
+	Get(k Kind, key string) (Doc, error)
+	// List returns the documents of a kind that q asks for.
+	List(k Kind, q Query) ([]Doc, error)
+	// Count counts the documents whose fields equal where.
+	Count(k Kind, where Fields) (int, error)
+	// Delete removes a document; an unknown key is no error.
+	Delete(k Kind, key string) error
+	// Clear removes every document of a kind; numbers begin at 1 again.
+	Clear(k Kind) error
+
+	// AddRecords stores consecutive records of a stream. It fails with
+	// [ErrExists], and the transaction is lost, when a position is there already,
+	// whatever its bytes are: a position is used once, for ever.
+	AddRecords(stream uint64, rows []Row) error
+	// Leaves calls fn with the leaf hash of each record in [from, to) of a stream,
+	// in order.
+	Leaves(stream uint64, from, to holdfast.Seq, fn func(holdfast.Seq, holdfast.Hash) error) error
+	// Touched returns the sessions that records in [from, to) of a stream belong
+	// to, each once, in ascending order.
+	Touched(stream uint64, from, to holdfast.Seq) ([]holdfast.SessionID, error)
+	// SessionRecords returns the records of a session, of every stream, ordered by
+	// (stream, seq).
+	SessionRecords(s holdfast.SessionID) ([]Row, error)
+	// ClearRecords removes every record.
+	ClearRecords() error
+}
 
 // A LogEntry is one entry of the cloud's own journal: what people decided, and
 // every slice that was received, in the order in which the cloud learned it.
 type LogEntry struct {
 	N    uint64             `json:"n"` // 1, 2, ...
 	At   holdfast.UnixMilli `json:"at"`
-	By   string             `json:"by"` // a person or an API token; a gateway's id for what it sent
+	By   string             `json:"by"` // who: a person, an API token; a gateway's id for what it sent
 	Kind string             `json:"kind"`
 	Body []byte             `json:"body"` // JSON
+}
+
+// A Row is one record of evidence.
+type Row struct {
+	Stream  uint64 // number of the stream's document; AddRecords ignores it
+	Seq     holdfast.Seq
+	Leaf    holdfast.Hash
+	Session holdfast.SessionID // zero: none. The opening record carries its own leaf
+	Body    []byte             // the record, verbatim
+}
+
+// A Doc is a document: a JSON body under a key, with a few fields repeated
+// outside it to be found by.
+type Doc struct {
+	Kind   Kind
+	Key    string
+	N      uint64 // order of first insertion within the kind, from 1
+	Fields Fields // exactly the fields of the kind; "" where a field is empty
+	Body   []byte
+}
+
+// Fields are a document's indexed fields by name.
+type Fields map[string]string
+
+// A Query asks for documents of one kind.
+type Query struct {
+	Where  Fields // documents whose fields equal these
+	Cursor uint64 // only documents after this number in the order asked for; 0: from the beginning
+	Limit  int    // at most so many; 0: all
+	Oldest bool   // ascending by number; otherwise descending
+}
+
+// A Kind is a kind of document; a keeper has a table for each.
+type Kind string
+
+// The kinds. What is marked (fold) can be dropped and made again from the
+// archive and the cloud's journal.
+const (
+	KindSite       Kind = "site"       // a site
+	KindCode       Kind = "code"       // an enrolment code, by its hash
+	KindGateway    Kind = "gateway"    // a gateway and its keys
+	KindStream     Kind = "stream"     // (fold) a (gateway, journal, epoch): cursor and tree
+	KindCheckpoint Kind = "checkpoint" // (fold) a verified checkpoint, by stream and size
+	KindContact    Kind = "contact"    // what a gateway last said of itself
+	KindSealKey    Kind = "sealkey"    // a wrapped key of sealed fields
+	KindToken      Kind = "token"      // a token
+	KindTokenAt    Kind = "tokenat"    // a token's hash at a site
+	KindTariff     Kind = "tariff"     // a version of a tariff
+	KindTariffAt   Kind = "tariffat"   // its statement for a site
+	KindGrant      Kind = "grant"      // a grant
+	KindList       Kind = "list"       // a site's access list
+	KindDirective  Kind = "directive"  // a directive
+	KindSession    Kind = "session"    // (fold) a session
+	KindCDR        Kind = "cdr"        // (fold) a CDR or a credit
+	KindEntry      Kind = "entry"      // (fold) a line of the ledger
+	KindException  Kind = "exception"  // (fold) a case for a person
+	KindBalance    Kind = "balance"    // (fold) an account's sum
+	KindTotal      Kind = "total"      // (fold) a site's counters
+)
+
+// Kinds lists every kind.
+func Kinds() []Kind {
+	return []Kind{
+		KindSite, KindCode, KindGateway, KindStream, KindCheckpoint, KindContact, KindSealKey, KindToken, KindTokenAt,
+		KindTariff, KindTariffAt, KindGrant, KindList, KindDirective, KindSession, KindCDR, KindEntry, KindException,
+		KindBalance, KindTotal,
+	}
+}
+
+// Fields names the indexed fields of k. Every document of the kind has them
+// all.
+func (k Kind) Fields() []string {
+	switch k {
+	case KindCode, KindGateway, KindTariffAt:
+		return []string{"site"}
+	case KindStream:
+		return []string{"gateway"}
+	case KindSealKey:
+		return []string{"gateway", "token"}
+	case KindTokenAt, KindGrant:
+		return []string{"site", "token"}
+	case KindDirective:
+		return []string{"gateway", "kind", "pending"}
+	case KindSession:
+		return []string{"site", "charger", "running", "stage"}
+	case KindCDR:
+		return []string{"site", "session", "current"}
+	case KindEntry:
+		return []string{"site", "session", "account"}
+	case KindException:
+		return []string{"site", "session", "code", "state"}
+	}
+	return nil
 }
