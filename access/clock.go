@@ -18,6 +18,12 @@ type clock struct {
 	Confirmed holdfast.UnixMilli `json:"confirmed"` // when the list was last known to be the newest; 0: unknown
 }
 
+// plausible reports whether c can have come from advance, raise and confirm.
+func (c *clock) plausible() bool {
+	return c.Floor >= 0 && c.Floor <= holdfast.LatestPlausible && c.AgeMs >= 0 && c.AgeMs <= maxElapsed &&
+		c.Confirmed >= 0 && c.Confirmed <= holdfast.LatestPlausible
+}
+
 // advance moves c to at. Time that the monotonic clock saw is added to both; a
 // gap between two boots counts for the time that this boot has run, and for
 // the whole gap once a trusted clock can tell.

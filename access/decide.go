@@ -181,11 +181,11 @@ func (s *State) bound(q *question, d Decision) Decision {
 	if !q.live {
 		d.Limits = d.Limits.Tighten(q.policy.Offline)
 	}
-	if q.stage != Fresh {
+	if q.stage != Fresh && d.Source != SourceCloud { // the cloud's own word is never stale
 		d.Limits = d.Limits.Tighten(q.policy.Degraded)
-	}
-	if q.stage == Hard {
-		d.Limits = d.Limits.Tighten(q.policy.Hard)
+		if q.stage == Hard {
+			d.Limits = d.Limits.Tighten(q.policy.Hard)
+		}
 	}
 	if len(s.money.held) >= MaxHeld {
 		return d.refuse(RuleCapFull, "This site holds as many unreconciled sessions as it can account for.")

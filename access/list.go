@@ -2,6 +2,7 @@ package access
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -63,26 +64,18 @@ const (
 
 // Effective returns p with every default filled in.
 func (p Policy) Effective() Policy {
-	p.DegradedAfterS = or(p.DegradedAfterS, DefaultDegradedAfterS)
-	p.HardAfterS = or(p.HardAfterS, DefaultHardAfterS)
-	p.TokenCap = or(p.TokenCap, DefaultTokenCap)
-	p.SiteCap = or(p.SiteCap, DefaultSiteCap)
-	p.MinSession = or(p.MinSession, DefaultMinSession)
-	p.Offline = or(p.Offline, holdfast.Limits{Seconds: 12 * 3600, Energy: 100_000})
-	p.Degraded = or(p.Degraded, holdfast.Limits{Seconds: 6 * 3600, Energy: 50_000})
-	p.Hard = or(p.Hard, holdfast.Limits{Seconds: 2 * 3600, Energy: 20_000})
-	p.Unknown = or(p.Unknown, holdfast.Limits{Seconds: 3600, Energy: 10_000})
-	p.LapseS = or(p.LapseS, DefaultLapseS)
-	p.MaxSessions = or(p.MaxSessions, DefaultMaxSessions)
+	p.DegradedAfterS = cmp.Or(p.DegradedAfterS, DefaultDegradedAfterS)
+	p.HardAfterS = cmp.Or(p.HardAfterS, DefaultHardAfterS)
+	p.TokenCap = cmp.Or(p.TokenCap, DefaultTokenCap)
+	p.SiteCap = cmp.Or(p.SiteCap, DefaultSiteCap)
+	p.MinSession = cmp.Or(p.MinSession, DefaultMinSession)
+	p.Offline = cmp.Or(p.Offline, holdfast.Limits{Seconds: 12 * 3600, Energy: 100_000})
+	p.Degraded = cmp.Or(p.Degraded, holdfast.Limits{Seconds: 6 * 3600, Energy: 50_000})
+	p.Hard = cmp.Or(p.Hard, holdfast.Limits{Seconds: 2 * 3600, Energy: 20_000})
+	p.Unknown = cmp.Or(p.Unknown, holdfast.Limits{Seconds: 3600, Energy: 10_000})
+	p.LapseS = cmp.Or(p.LapseS, DefaultLapseS)
+	p.MaxSessions = cmp.Or(p.MaxSessions, DefaultMaxSessions)
 	return p
-}
-
-func or[T comparable](v, instead T) T {
-	var zero T
-	if v == zero {
-		return instead
-	}
-	return v
 }
 
 // The CBOR forms. Keys are frozen: docs/statements.md.
@@ -214,13 +207,27 @@ func (l *List) Validate() error {
 	if len(l.Entries) > MaxEntries {
 		return fmt.Errorf("%w: list of %d tokens, at most %d", ErrInvalid, len(l.Entries), MaxEntries)
 	}
-	for token, e := range l.Entries {
-		if err := e.validate(); err != nil {
-			return fmt.Errorf("%w: list entry %s: %v", ErrInvalid, token, err)
-		}
+	if err := l.validateEntries(); err != nil {
+		return err
 	}
 	if err := l.Policy.Validate(); err != nil {
 		return fmt.Errorf("%w: list: %v", ErrInvalid, err)
+	}
+	return nil
+}
+
+// validateEntries names the first bad entry in the order of the wire, not of the
+// map: what it says may end up in a record, and records are reproducible.
+func (l *List) validateEntries() error {
+	var first holdfast.TokenHash
+	var bad error
+	for token, e := range l.Entries {
+		if err := e.validate(); err != nil && (bad == nil || bytes.Compare(token[:], first[:]) < 0) {
+			first, bad = token, err
+		}
+	}
+	if bad != nil {
+		return fmt.Errorf("%w: list entry %s: %v", ErrInvalid, first, bad)
 	}
 	return nil
 }
@@ -261,12 +268,10 @@ func (p Policy) Validate() error {
 	if e := p.Effective(); e.DegradedAfterS > e.HardAfterS {
 		return fmt.Errorf("policy degraded_after_s %d is above hard_after_s %d", e.DegradedAfterS, e.HardAfterS)
 	}
-	for name, l := range map[string]holdfast.Limits{"offline": p.Offline, "degraded": p.Degraded, "hard": p.Hard, "unknown": p.Unknown} {
-		if err := checkLimits("policy "+name, l); err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(
+		checkLimits("policy offline", p.Offline), checkLimits("policy degraded", p.Degraded),
+		checkLimits("policy hard", p.Hard), checkLimits("policy unknown", p.Unknown),
+	)
 }
 
 func checkLimits(what string, l holdfast.Limits) error {

@@ -76,9 +76,7 @@ func sameList(a, b *List) bool {
 // link to or from any state but OFFLINE, a statement that came down the link).
 func (s *State) Confirm(at holdfast.Instant) {
 	s.clock.advance(at)
-	if s.list != nil {
-		s.clock.confirm(at, 0, true)
-	}
+	s.clock.confirm(at, 0, true)
 }
 
 // InstallGrant puts g in force for site. Installing the same grant again
@@ -232,6 +230,9 @@ func (s *State) UnmarshalJSON(b []byte) error {
 		if err := g.Validate(); err != nil || g.ID != id {
 			return fmt.Errorf("access state: grant %q: %w", id, ErrInvalid)
 		}
+	}
+	if !j.Clock.plausible() {
+		return fmt.Errorf("access state: %w: clock out of range", ErrInvalid)
 	}
 	if j.Grants == nil {
 		j.Grants = map[string]Grant{}
