@@ -1,0 +1,215 @@
+package v16
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/holdfast-ev/holdfast/ocpp"
+)
+
+// Bounds of 1.6 on what commands carry, in characters.
+const (
+	maxKey       = 50
+	maxValue     = 500
+	maxVendor    = 255
+	maxMessageID = 50
+)
+
+// throttleProfile is the chargingProfileId of the limit on connector 0; that on
+// connector n is n above it. A charger replaces a profile of the same id
+// wherever it is, so each connector has its own.
+const throttleProfile = 48_000
+
+// Command implements [ocpp.Dialect].
+func (Dialect) Command(c ocpp.Command) (action string, payload []byte, err error) {
+	switch c := c.(type) {
+	case ocpp.RemoteStart:
+		action = "RemoteStartTransaction"
+		payload, err = remoteStart(c)
+	case ocpp.RemoteStop:
+		action = "RemoteStopTransaction"
+		payload, err = remoteStop(c)
+	case ocpp.Throttle:
+		action = "SetChargingProfile"
+		payload, err = throttle(c)
+	case ocpp.Trigger:
+		action = "TriggerMessage"
+		payload, err = trigger(c)
+	case ocpp.GetConfig:
+		action = "GetConfiguration"
+		payload, err = getConfig(c)
+	case ocpp.SetConfig:
+		action = "ChangeConfiguration"
+		payload, err = setConfig(c)
+	case ocpp.SendData:
+		action = "DataTransfer"
+		payload, err = sendData(c)
+	default:
+		err = ocpp.ErrUnsupported
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("OCPP 1.6 command %T: %w", c, err)
+	}
+	return action, payload, nil
+}
+
+func wrong(what string) error { return fmt.Errorf("%w: %s", ocpp.ErrCommand, what) }
+
+func longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }
+
+func remoteStart(c ocpp.RemoteStart) ([]byte, error) {
+	if c.Token.Value == "" || longer(c.Token.Value, maxIDTag) {
+		return nil, wrong(fmt.Sprintf("idTag is empty or longer than %d characters", maxIDTag))
+	}
+	if c.EVSE < 0 {
+		return nil, wrong("connector is negative")
+	}
+	return ocpp.Marshal(struct {
+		Connector int    `json:"connectorId,omitempty"`
+		IDTag     string `json:"idTag"`
+	}{c.EVSE, c.Token.Value}), nil
+}
+
+func transactionID(s string) (int32, error) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 0, wrong(fmt.Sprintf("transaction id %q is not a 32-bit integer", s))
+	}
+	return int32(n), nil
+}
+
+func remoteStop(c ocpp.RemoteStop) ([]byte, error) {
+	id, err := transactionID(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	return ocpp.Marshal(struct {
+		ID int32 `json:"transactionId"`
+	}{id}), nil
+}
+
+type period struct {
+	Start int   `json:"startPeriod"`
+	Limit int64 `json:"limit"`
+}
+
+type schedule struct {
+	Unit    string   `json:"chargingRateUnit"`
+	Periods []period `json:"chargingSchedulePeriod"`
+}
+
+type profile struct {
+	ID            int      `json:"chargingProfileId"`
+	TransactionID int32    `json:"transactionId"`
+	StackLevel    int      `json:"stackLevel"`
+	Purpose       string   `json:"chargingProfilePurpose"`
+	Kind          string   `json:"chargingProfileKind"`
+	Schedule      schedule `json:"chargingSchedule"`
+}
+
+// throttle limits in W: what a site's limits and a driver's are made of, and
+// right for DC and for any number of phases. The profile is Relative with one
+// period from its start, so that it needs no clock.
+func throttle(c ocpp.Throttle) ([]byte, error) {
+	if c.EVSE <= 0 || c.SetPoint < 0 {
+		return nil, wrong("a TxProfile needs a connector above 0 and a limit of at least 0 W (section 5.16)")
+	}
+	id, err := transactionID(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	return ocpp.Marshal(struct {
+		Connector int     `json:"connectorId"`
+		Profile   profile `json:"csChargingProfiles"`
+	}{c.EVSE, profile{
+		ID: throttleProfile + c.EVSE, TransactionID: id, Purpose: "TxProfile", Kind: "Relative",
+		Schedule: schedule{Unit: "W", Periods: []period{{Limit: int64(c.SetPoint)}}},
+	}}), nil
+}
+
+func trigger(c ocpp.Trigger) ([]byte, error) {
+	switch c.Message {
+	case "BootNotification", "DiagnosticsStatusNotification", "FirmwareStatusNotification", "Heartbeat",
+		"MeterValues", "StatusNotification":
+	default:
+		return nil, fmt.Errorf("trigger %q: %w", c.Message, ocpp.ErrUnsupported)
+	}
+	if c.EVSE < 0 {
+		return nil, wrong("connector is negative")
+	}
+	return ocpp.Marshal(struct {
+		Message   string `json:"requestedMessage"`
+		Connector int    `json:"connectorId,omitempty"`
+	}{c.Message, c.EVSE}), nil
+}
+
+func getConfig(c ocpp.GetConfig) ([]byte, error) {
+	for _, k := range c.Keys {
+		if k == "" || longer(k, maxKey) {
+			return nil, wrong(fmt.Sprintf("a key is empty or longer than %d characters", maxKey))
+		}
+	}
+	return ocpp.Marshal(struct {
+		Keys []string `json:"key,omitempty"`
+	}{c.Keys}), nil
+}
+
+func setConfig(c ocpp.SetConfig) ([]byte, error) {
+	if c.Key == "" || longer(c.Key, maxKey) || longer(c.Value, maxValue) {
+		return nil, wrong(fmt.Sprintf("key of 1 to %d and value of at most %d characters wanted", maxKey, maxValue))
+	}
+	return ocpp.Marshal(struct {
+		Key   string `json:"key"`
+		Value string `json:"value"`
+	}{c.Key, c.Value}), nil
+}
+
+// sendData: 1.6 data is text. A JSON string goes as its content, anything else
+// as its JSON text.
+func sendData(c ocpp.SendData) ([]byte, error) {
+	if c.Vendor == "" || longer(c.Vendor, maxVendor) || longer(c.MessageID, maxMessageID) {
+		return nil, wrong(fmt.Sprintf("vendor of 1 to %d and message id of at most %d characters wanted", maxVendor, maxMessageID))
+	}
+	text := string(c.Data)
+	if text != "" && text[0] == '"' && json.Unmarshal(c.Data, &text) != nil {
+		return nil, wrong("data is not JSON")
+	}
+	return ocpp.Marshal(struct {
+		Vendor    string `json:"vendorId"`
+		MessageID string `json:"messageId,omitempty"`
+		Data      string `json:"data,omitempty"`
+	}{c.Vendor, c.MessageID, text}), nil
+}
+
+// Outcome implements [ocpp.Dialect]. A setting that needs a reboot was taken:
+// it is accepted, and the status says so.
+func (Dialect) Outcome(c ocpp.Command, payload []byte) (ocpp.Outcome, *ocpp.Error) {
+	o, err := ocpp.Decode(payload)
+	if err != nil {
+		return ocpp.Outcome{}, err
+	}
+	if _, ok := c.(ocpp.GetConfig); ok {
+		return configuration(o), nil
+	}
+	if !o.Has("status") {
+		return ocpp.Outcome{}, ocpp.Missing("/status")
+	}
+	out := ocpp.Outcome{Status: o.Text("status")}
+	out.Accepted = out.Status == "Accepted"
+	if _, ok := c.(ocpp.SetConfig); ok && out.Status == "RebootRequired" {
+		out.Accepted = true
+	}
+	return out, nil
+}
+
+// configuration reads GetConfiguration.conf, which has no status: the charger
+// answered, and the keys it does not know are absent.
+func configuration(o ocpp.Object) ocpp.Outcome {
+	out := ocpp.Outcome{Accepted: true, Values: map[string]string{}}
+	for _, k := range o.Objects("configurationKey") {
+		out.Values[k.Text("key")] = k.Text("value")
+	}
+	return out
+}
