@@ -1,0 +1,140 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/cloud"
+	"github.com/holdfast-ev/holdfast/uplink"
+)
+
+// Bounds of the gateway endpoint.
+const (
+	// maxUploads is how many uploads are under way at once, bodies included:
+	// with the bounds of package uplink it is what uploads may cost in memory. The
+	// next one is told to come back.
+	maxUploads = 32
+	// uploadTimeout lets a slice of uplink.MaxWireBytes through at 64 kbit/s.
+	uploadTimeout = 10 * time.Minute
+	// Busy answers are spread over this span, so that the sites that come back
+	// after an outage of the cloud do not come back together a second time.
+	laterLeastMillis  = 1_000
+	laterSpreadMillis = 9_000
+	// enrolPerMinute bounds guesses at enrolment codes, over all addresses.
+	enrolPerMinute = 60
+)
+
+// gateways makes the gateway endpoint. docs/uplink.md describes every route.
+func (s *Server) gateways() http.Handler {
+	device := http.NewServeMux()
+	device.Handle("POST /v1/gateways/{id}/hello", s.device(handle(s,
+		route{name: "hello", limit: uplink.MaxMessageBytes, lenient: true}, s.hello)))
+	device.Handle("POST /v1/gateways/{id}/authorize", s.device(handle(s,
+		route{name: "authorize", limit: smallBody, lenient: true}, s.authorize)))
+	device.Handle("PUT /v1/gateways/{id}/journals/{journal}/{epoch}/{first}", s.device(s.upload()))
+	device.Handle("GET /v1/gateways/{id}/link", s.device(s.link()))
+	device.Handle("POST /v1/enrol", handle(s, route{name: "enrol", limit: smallBody, lenient: true}, s.enrol))
+	device.Handle("GET /healthz", s.health())
+	device.Handle("/", s.notFound(device))
+	return device
+}
+
+// enrol is the only call without a client certificate.
+func (s *Server) enrol(ctx context.Context, c *call, in uplink.Enrol) (uplink.Enrolled, error) {
+	if wait, ok := s.enrolments.allow(s.clock()); !ok {
+		return uplink.Enrolled{}, kindRate.because("at most %d enrolments a minute", enrolPerMinute).later(wait.Milliseconds())
+	}
+	out, err := s.plane.Enrol(ctx, c.now, in)
+	switch {
+	case errors.Is(err, cloud.ErrCode):
+		s.security(c.req, "enrolment_code", "")
+	case err == nil:
+		s.log.Info("gateway enrolled", "gateway", string(out.Gateway), "site", string(out.Site), "remote", c.req.RemoteAddr)
+	}
+	return out, err
+}
+
+func (s *Server) hello(ctx context.Context, c *call, in uplink.Hello) (uplink.Welcome, error) {
+	w, err := s.plane.Hello(ctx, c.now, c.gateway, in)
+	if err == nil && s.uploads.full() {
+		w.LaterMillis = later()
+	}
+	return w, err
+}
+
+func (s *Server) authorize(ctx context.Context, c *call, in uplink.Ask) (uplink.Told, error) {
+	ctx, cancel := context.WithTimeout(ctx, uplink.MaxAskWaitMillis*time.Millisecond)
+	defer cancel()
+	return s.plane.Authorize(ctx, c.now, c.gateway, in)
+}
+
+// upload takes one slice. When maxUploads are under way it answers busy before
+// it reads a byte: the gateway keeps what it holds, and nothing is lost.
+func (s *Server) upload() http.Handler {
+	return s.serve(route{name: "upload"}, func(w http.ResponseWriter, c *call) (int, error) {
+		if !s.uploads.enter() {
+			s.metrics.busy.Inc()
+			return 0, kindBusy.because("%d uploads are under way", maxUploads).later(later())
+		}
+		defer s.uploads.leave()
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTimeout))
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(uploadTimeout))
+		ack, err := s.receive(w, c)
+		if err != nil {
+			s.metrics.mismatch(err)
+			return 0, err
+		}
+		return writeJSON(w, http.StatusOK, ack), nil
+	})
+}
+
+func (s *Server) receive(w http.ResponseWriter, c *call) (ack uplink.Ack, err error) {
+	j, err := holdfast.ParseJournal(c.req.PathValue("journal"))
+	if err != nil {
+		return ack, err
+	}
+	e, err := holdfast.ParseEpoch(c.req.PathValue("epoch"))
+	if err != nil {
+		return ack, err
+	}
+	first, err := strconv.ParseUint(c.req.PathValue("first"), 10, 63)
+	if err != nil {
+		return ack, kindInvalid.because("first sequence number %q: want a decimal number", clip(c.req.PathValue("first")))
+	}
+	wire, err := readBody(w, c.req, uplink.MaxWireBytes, "application/zstd")
+	if err != nil {
+		return ack, err
+	}
+	slice, err := inflate(wire)
+	if err != nil {
+		return ack, err
+	}
+	ack, err = s.plane.Receive(c.req.Context(), c.now, c.gateway, j, e, holdfast.Seq(first), slice)
+	if err == nil {
+		s.metrics.received.Add(float64(len(slice)))
+	}
+	return ack, err
+}
+
+// later names a time to come back, spread so that a herd thins out.
+func later() int64 { return laterLeastMillis + rand.Int64N(laterSpreadMillis) }
+
+// slots bounds how many of something are under way.
+type slots chan struct{}
+
+func (s slots) enter() bool {
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s slots) leave()     { <-s }
+func (s slots) full() bool { return len(s) == cap(s) }

@@ -1,0 +1,95 @@
+package server
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/cloud"
+)
+
+// values is the query of a list, with typed readers. An absent key is the zero
+// value everywhere.
+type values struct{ url.Values }
+
+// params reads the query of a list. Keys outside known are refused, so that a
+// mistyped filter does not quietly list everything.
+func (c *call) params(known ...string) (values, error) {
+	q, err := url.ParseQuery(c.req.URL.RawQuery)
+	if err != nil {
+		return values{}, kindBadRequest.because("query: %v", err)
+	}
+	for k, v := range q {
+		if !slices.Contains(known, k) {
+			return values{}, kindBadRequest.because("query key %q is not known here, want one of: %s", clip(k), strings.Join(known, ", "))
+		}
+		if len(v) > 1 {
+			return values{}, kindBadRequest.because("query key %q is given twice", clip(k))
+		}
+	}
+	return values{q}, nil
+}
+
+// pageSize reads "limit".
+func (q values) pageSize() (int, error) {
+	v := q.Get("limit")
+	if v == "" {
+		return cloud.DefaultPage, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > cloud.MaxPage {
+		return 0, kindInvalid.because("limit %q, want 1 to %d", clip(v), cloud.MaxPage)
+	}
+	return n, nil
+}
+
+func (q values) flag(key string) (*bool, error) {
+	var b bool
+	switch v := q.Get(key); v {
+	case "":
+		return nil, nil
+	case "true":
+		b = true
+	case "false":
+	default:
+		return nil, kindInvalid.because("%s %q, want true or false", key, clip(v))
+	}
+	return &b, nil
+}
+
+func (q values) site(key string) (holdfast.SiteID, error) {
+	if q.Get(key) == "" {
+		return "", nil
+	}
+	return holdfast.ParseSiteID(q.Get(key))
+}
+
+func (q values) charger(key string) (holdfast.ChargerID, error) {
+	if q.Get(key) == "" {
+		return "", nil
+	}
+	return holdfast.ParseChargerID(q.Get(key))
+}
+
+func (q values) session(key string) (holdfast.SessionID, error) {
+	if q.Get(key) == "" {
+		return holdfast.SessionID{}, nil
+	}
+	return holdfast.ParseSessionID(q.Get(key))
+}
+
+func (q values) ledger() (f cloud.LedgerFilter, err error) {
+	f.Account = q.Get("account")
+	if f.Site, err = q.site("site"); err != nil {
+		return f, err
+	}
+	f.Session, err = q.session("session")
+	return f, err
+}
+
+// site reads the site in the address.
+func (c *call) site() (holdfast.SiteID, error) {
+	return holdfast.ParseSiteID(c.req.PathValue("site"))
+}
