@@ -62,26 +62,42 @@ func (c *Charger) forgetLocked(s *session) {
 	c.queue = kept
 }
 
-// pump delivers the queue in order for as long as the link lives. A message
-// stays at the head until it was answered, so nothing overtakes.
-func (c *Charger) pump(ctx context.Context, l *link) {
+// talk delivers what there is to say for as long as the link lives. What is not
+// about a transaction goes first (1.6 section 3.7 allows it, and drivers and
+// operators wait for it); the queue goes in order, and a message stays at its
+// head until it was answered, so nothing overtakes.
+func (c *Charger) talk(ctx context.Context, l *link) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	paused := true
 	for {
+		select {
+		case r := <-l.later:
+			//nolint:errcheck // nobody waits for it; a dead link is seen below
+			l.call(ctx, c.messageID(), r, c.o.CallTimeout)
+			continue
+		default:
+		}
 		m, changed := c.head()
-		if m == nil {
-			select {
-			case <-changed:
-				continue
-			case <-l.done:
-				return
-			case <-ctx.Done():
+		if m != nil && !paused {
+			wait, err := c.deliver(ctx, l, m)
+			if errors.Is(err, errLinkLost) || ctx.Err() != nil {
 				return
 			}
+			paused = wait > 0
+			pause.Reset(wait)
+			continue
 		}
-		pause, err := c.deliver(ctx, l, m)
-		if errors.Is(err, errLinkLost) || ctx.Err() != nil {
+		select {
+		case r := <-l.later:
+			//nolint:errcheck // as above
+			l.call(ctx, c.messageID(), r, c.o.CallTimeout)
+		case <-changed:
+		case <-pause.C:
+			paused = false
+		case <-l.done:
 			return
-		}
-		if !sleep(ctx, l, pause) {
+		case <-ctx.Done():
 			return
 		}
 	}

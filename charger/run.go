@@ -71,9 +71,8 @@ func (c *Charger) serve(ctx context.Context, l *link) {
 	wg.Go(func() { c.ping(ctx, l) })
 	if c.boot(ctx, l) {
 		c.present()
-		wg.Go(func() { c.errands(ctx, l) })
 		wg.Go(func() { c.beat(ctx, l) })
-		wg.Go(func() { c.pump(ctx, l) })
+		wg.Go(func() { c.talk(ctx, l) })
 	}
 	select {
 	case <-l.done:
@@ -174,21 +173,6 @@ func (c *Charger) laterLocked(l *link, r request) {
 	select {
 	case l.later <- r:
 	default: // somebody orders faster than the link carries
-	}
-}
-
-// errands sends what laterLocked collected, in order.
-func (c *Charger) errands(ctx context.Context, l *link) {
-	for {
-		select {
-		case r := <-l.later:
-			//nolint:errcheck // nobody waits for it; a dead link is seen below
-			l.call(ctx, c.messageID(), r, c.o.CallTimeout)
-		case <-l.done:
-			return
-		case <-ctx.Done():
-			return
-		}
 	}
 }
 
