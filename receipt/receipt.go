@@ -162,9 +162,9 @@ func (r Receipt) Validate() error {
 	if err := r.validateNames(); err != nil {
 		return fmt.Errorf("%w: %v", ErrInvalid, err)
 	}
-	for name, m := range map[string]Moment{"issued": r.Issued, "started": r.Started, "stopped": r.Stopped} {
+	for _, m := range []Moment{r.Issued, r.Started, r.Stopped} {
 		if !m.valid() {
-			return fmt.Errorf("%w: a time (%s) is out of range or without quality", ErrInvalid, name)
+			return fmt.Errorf("%w: time %d with quality %q", ErrInvalid, m.At, m.Quality)
 		}
 	}
 	if r.Energy < 0 || r.EVSE < 0 || int64(r.EVSE) > math.MaxInt32 {
