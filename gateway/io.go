@@ -71,6 +71,7 @@ type LinkDown struct {
 type UploadDone struct {
 	Journal  holdfast.Journal
 	Epoch    holdfast.Epoch
+	First    holdfast.Seq // as the Upload asked
 	Ack      uplink.Ack
 	Mismatch *uint64 // the cloud expects this Seq instead
 }

@@ -10,7 +10,7 @@ func Kinds() []Body {
 		&GatewayBooted{}, &GatewayStopped{}, &EpochOpened{}, &LinkChanged{}, &TimeFloorRaised{}, &ClockChanged{}, &StorageChanged{},
 		&SnapshotTaken{}, &SegmentQuarantined{}, &ChargerBooted{}, &ChargerLink{}, &SecurityEvent{},
 		&StatementInstalled{}, &DirectiveDone{},
-		&AccessDecided{}, &AccessLapsed{}, &SessionOpened{}, &SessionReading{}, &SessionLimited{}, &SessionLabelled{},
+		&AccessDecided{}, &AccessLapsed{}, &ExposureSettled{}, &SessionOpened{}, &SessionAuthorized{}, &SessionReading{}, &SessionLimited{}, &SessionLabelled{},
 		&SessionEnded{}, &StopOrphaned{}, &CommandSent{}, &CommandAnswered{}, &ExceptionRaised{}, &ReceiptIssued{},
 		&StatusNoted{}, &MeterNoted{}, &FrameNoted{},
 	}
@@ -165,7 +165,7 @@ type StatementInstalled struct {
 // one.
 type DirectiveDone struct {
 	ID      string `json:"id"`
-	Outcome string `json:"outcome"` // "done", "refused", "expired"
+	Outcome string `json:"outcome"` // "done", "refused", "expired", "unknown" (restarted before the charger answered)
 	Detail  string `json:"detail,omitempty"`
 }
 
@@ -177,6 +177,7 @@ type AccessDecided struct {
 	Token       holdfast.TokenHash `json:"token"`            // zero when nobody was identified
 	Sealed      string             `json:"sealed,omitempty"` // the token, sealed
 	EVSE        int                `json:"evse,omitempty"`
+	Via         string             `json:"via"` // "authorize", "start" or "remote"
 	Accepted    bool               `json:"accepted"`
 	Rule        string             `json:"rule"`   // the rule that decided, as docs/access.md names it
 	Reason      string             `json:"reason"` // one plain sentence without the token
@@ -184,6 +185,7 @@ type AccessDecided struct {
 	GrantID     string             `json:"grant,omitempty"`
 	ListVersion uint64             `json:"list_version"`
 	ListAgeS    int64              `json:"list_age_s"` // -1: unknown
+	Group       string             `json:"group,omitempty"`
 	Link        holdfast.LinkState `json:"link"`
 	Limits      holdfast.Limits    `json:"limits"`
 	Reserved    holdfast.Micros    `json:"reserved"` // exposure reserved, in the tariff's currency
@@ -194,6 +196,12 @@ type AccessDecided struct {
 // AccessLapsed releases what a decision reserved: no session began in time.
 type AccessLapsed struct {
 	Decision holdfast.Seq `json:"decision"`
+}
+
+// ExposureSettled notes that the cloud has reconciled every session that ended
+// before: its books know what they cost, and its lists and grants answer for it.
+type ExposureSettled struct {
+	Reconciled uint64 `json:"reconciled"` // the cloud's cursor
 }
 
 // Sessions.
@@ -230,6 +238,19 @@ type SessionOpened struct {
 	Labels      map[string]string   `json:"labels"`           // e.g. ocpp16.transaction_id, ocpp2.transaction_id
 	PowerBudget holdfast.Watts      `json:"max_power"`        // what the connector can deliver, for the worst case
 	Raw         string              `json:"raw,omitempty"`    // the frame, token sealed
+}
+
+// SessionAuthorized names the credential of a session that was opened without
+// one: OCPP 2.0.1 may open a transaction when the cable is plugged in (E01) and
+// identify the driver later.
+type SessionAuthorized struct {
+	Decision *holdfast.Seq      `json:"decision"`
+	Source   StartSource        `json:"source"`
+	Token    holdfast.TokenHash `json:"token"`
+	Sealed   string             `json:"sealed,omitempty"`
+	Limits   holdfast.Limits    `json:"limits"`
+	Reserved holdfast.Micros    `json:"reserved"`
+	Tariff   *TariffRef         `json:"tariff,omitempty"`
 }
 
 // A TariffRef names one version of a tariff by the hash of its signed bytes.
@@ -370,7 +391,9 @@ func (*StatementInstalled) Type() Type { return "statement.installed" }
 func (*DirectiveDone) Type() Type      { return "directive.done" }
 func (*AccessDecided) Type() Type      { return "access.decided" }
 func (*AccessLapsed) Type() Type       { return "access.lapsed" }
+func (*ExposureSettled) Type() Type    { return "exposure.settled" }
 func (*SessionOpened) Type() Type      { return "session.opened" }
+func (*SessionAuthorized) Type() Type  { return "session.authorized" }
 func (*SessionReading) Type() Type     { return "session.reading" }
 func (*SessionLimited) Type() Type     { return "session.limited" }
 func (*SessionLabelled) Type() Type    { return "session.labelled" }

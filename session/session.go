@@ -86,6 +86,8 @@ func (s *Session) Apply(r record.Record) error {
 	switch b := r.Body.(type) {
 	case *record.SessionReading:
 		s.applyReading(r.At, b)
+	case *record.SessionAuthorized:
+		s.authorize(b)
 	case *record.SessionLabelled:
 		maps.Copy(s.Labels, b.Labels)
 	case *record.SessionLimited:
@@ -101,6 +103,18 @@ func (s *Session) Apply(r record.Record) error {
 		return fmt.Errorf("%w: %s inside session %s", ErrFold, r.Body.Type(), s.ID.Short())
 	}
 	return nil
+}
+
+// authorize takes the credential of a session that was opened without one. The
+// first credential counts: a later one changes nothing about who pays.
+func (s *Session) authorize(b *record.SessionAuthorized) {
+	if s.Opened == nil || s.Opened.Decision != nil || !s.Opened.Token.IsZero() {
+		return
+	}
+	o := *s.Opened
+	o.Decision, o.Source, o.Token, o.Sealed = b.Decision, b.Source, b.Token, b.Sealed
+	o.Limits, o.Reserved, o.Tariff = b.Limits, b.Reserved, b.Tariff
+	s.Opened = &o
 }
 
 func (s *Session) applyReading(at holdfast.Instant, b *record.SessionReading) {

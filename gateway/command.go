@@ -1,0 +1,186 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-ev/holdfast/ocpp"
+	"github.com/holdfast-ev/holdfast/record"
+	"github.com/holdfast-ev/holdfast/session"
+)
+
+// status remembers nothing of a connector beyond its connection: a charger
+// repeats its statuses when it connects.
+func (c *conn) status(ev ocpp.Status) {
+	if c.connectors == nil {
+		c.connectors = map[int]ocpp.ConnectorStatus{}
+	}
+	if len(c.connectors) < MaxEVSEs || c.connectors[ev.EVSE] != "" {
+		c.connectors[ev.EVSE] = ev.Status
+	}
+}
+
+// command queues a command for a charger and sends it when its turn comes: OCPP
+// allows one outstanding call in each direction. It reports whether there was
+// room.
+func (g *Gateway) command(c *conn, k call) bool {
+	if len(c.calls) >= MaxCallQueue {
+		return false
+	}
+	k.id = g.chance.messageID()
+	c.calls = append(c.calls, k)
+	if len(c.calls) == 1 {
+		g.sendCall(c)
+	}
+	return true
+}
+
+func (g *Gateway) sendCall(c *conn) {
+	for len(c.calls) > 0 && c.sent == 0 {
+		k := c.calls[0]
+		action, payload, err := c.dialect.Command(k.command)
+		if err != nil {
+			c.calls = c.calls[1:]
+			g.answered(c, k, ocpp.Outcome{Status: "Unsupported"}, err.Error())
+			continue
+		}
+		if bad := g.cfg.Schemas.CheckCall(c.dialect.Version(), action, payload); bad != nil {
+			c.calls = c.calls[1:]
+			g.answered(c, k, ocpp.Outcome{Status: "Invalid"}, bad.Error())
+			continue
+		}
+		if _, trigger := k.command.(ocpp.Trigger); !trigger || k.directive != "" {
+			g.emit(record.Record{Session: k.session, Charger: c.charger, Body: &record.CommandSent{ID: k.id, Action: action, Directive: k.directive}})
+		}
+		c.sent = g.now.Mono + 1
+		f := ocpp.Frame{Type: ocpp.Call, ID: k.id, Action: action, Payload: payload}
+		g.send(c, f.Encode())
+	}
+}
+
+// result matches an answer with the call under way on the same connection. An
+// answer from before a reconnect, or to nothing, matches nothing (libocpp#1137).
+func (g *Gateway) result(c *conn, f ocpp.Frame) {
+	if c.sent == 0 || len(c.calls) == 0 || c.calls[0].id != f.ID {
+		g.counters.StrayResults++
+		return
+	}
+	k := c.calls[0]
+	c.calls, c.sent = c.calls[1:], 0
+	switch {
+	case f.Type == ocpp.CallError:
+		g.answered(c, k, ocpp.Outcome{Status: "Error:" + string(f.Code)}, clip(f.Description))
+	default:
+		g.resulted(c, k, f)
+	}
+	g.sendCall(c)
+}
+
+func (g *Gateway) resulted(c *conn, k call, f ocpp.Frame) {
+	action, _, err := c.dialect.Command(k.command)
+	if err != nil {
+		return
+	}
+	if bad := g.cfg.Schemas.CheckResult(c.dialect.Version(), action, f.Payload); bad != nil && !(g.cfg.Lenient && bad.Tolerable) {
+		g.counters.BadFrames++
+		g.answered(c, k, ocpp.Outcome{Status: "Error:" + string(bad.Code)}, "the charger's answer breaks the schema: "+clip(bad.Error()))
+		return
+	}
+	out, bad := c.dialect.Outcome(k.command, f.Payload)
+	if bad != nil {
+		g.answered(c, k, ocpp.Outcome{Status: "Error:" + string(bad.Code)}, clip(bad.Error()))
+		return
+	}
+	g.answered(c, k, out, "")
+}
+
+func clip(s string) string {
+	if len(s) > 255 {
+		return s[:255]
+	}
+	return s
+}
+
+// answered draws the consequences of a command's outcome.
+func (g *Gateway) answered(c *conn, k call, out ocpp.Outcome, detail string) {
+	if _, trigger := k.command.(ocpp.Trigger); !trigger || k.directive != "" {
+		if detail == "" && len(out.Values) > 0 {
+			detail = values(out.Values)
+		}
+		g.emit(record.Record{Session: k.session, Charger: c.charger, Body: &record.CommandAnswered{ID: k.id, Status: out.Status, Detail: detail}})
+	}
+	if k.directive != "" {
+		outcome := "refused"
+		if out.Accepted {
+			outcome = "done"
+		}
+		if out.Status == "Timeout" || out.Status == "Disconnected" {
+			outcome = "unknown" // it may have been carried out: never sent again
+		}
+		g.emit(record.Record{Body: &record.DirectiveDone{ID: k.directive, Outcome: outcome, Detail: clip(out.Status + " " + detail)}})
+	}
+	ses := g.state.Sessions[k.session]
+	t, throttle := k.command.(ocpp.Throttle)
+	if !throttle || ses == nil || !ses.Running() {
+		return
+	}
+	l := g.live[ses.ID]
+	switch {
+	case out.Accepted && l != nil:
+		l.cap = t.SetPoint // counts only now that it is acknowledged
+	case out.Status != "Timeout" && out.Status != "Disconnected":
+		// It will not be throttled, so it must not go on.
+		g.emit(record.Record{Session: ses.ID, Charger: c.charger, Body: &record.SessionLimited{
+			Kind: session.LimitPower, Limit: int64(ses.Opened.Limits.Power), Worst: int64(g.cfg.power(c.charger)), Action: session.ActionStop,
+		}})
+		g.order(ses, session.ActionStop)
+	}
+}
+
+// values prints a configuration in a fixed order.
+func values(m map[string]string) (s string) {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		s += fmt.Sprintf("%s=%s\n", k, m[k])
+	}
+	if len(s) > MaxValuesBytes {
+		s = s[:MaxValuesBytes]
+	}
+	return s
+}
+
+// MaxValuesBytes bounds the configuration that an outcome carries.
+const MaxValuesBytes = 64 << 10
+
+// failCalls ends every command of a connection: whether the one under way was
+// carried out is unknown, and none is ever sent again by itself.
+func (g *Gateway) failCalls(c *conn, status string) {
+	calls := c.calls
+	c.calls, c.sent = nil, 0
+	for _, k := range calls {
+		g.answered(c, k, ocpp.Outcome{Status: status}, "")
+	}
+}
+
+// timeouts fails commands that were not answered in time.
+func (g *Gateway) timeouts() {
+	ids := make([]ConnID, 0, len(g.conns))
+	for id := range g.conns {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		c := g.conns[id]
+		if c.sent == 0 || g.now.Mono-c.sent < CallTimeoutMillis {
+			continue
+		}
+		k := c.calls[0]
+		c.calls, c.sent = c.calls[1:], 0
+		g.answered(c, k, ocpp.Outcome{Status: "Timeout"}, "")
+		g.sendCall(c)
+	}
+}

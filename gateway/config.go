@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"crypto/ecdsa"
+	"fmt"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/ocpp"
+)
+
+// Bounds of the core.
+const (
+	MaxChargers           = 500       // per gateway; check-config refuses more
+	MaxEVSEs              = 64        // per charger
+	MaxEndedKept          = 16        // ended sessions per charger kept for late and repeated stops
+	MaxCallQueue          = 32        // commands waiting for one charger; more are refused
+	MaxPendingAsks        = 256       // online authorisations under way; more are decided locally
+	MaxDoneDirectives     = 1024      // outcomes remembered; a directive older than these expires anyway
+	CallTimeoutMillis     = 30_000    // a command without an answer has failed
+	FreedGraceMillis      = 300_000   // a freed EVSE may still send its stop for this long
+	HourlyMillis          = 3_600_000 // a running session's register becomes evidence this often
+	CheckpointEveryMillis = 300_000   // a checkpoint at least this often while there is change
+	CoalesceMillis        = 60_000    // refusals, flaps and security events are recorded at most this often each
+	MaxCoalesced          = 256       // distinct things coalesced at once; the rest share one count
+	SnapshotEvery         = 10_000    // records between snapshots
+	SessionReserveBytes   = 16 << 10  // space that a session needs to end well
+	SpaceMarginBytes      = 1 << 20   // never handed to sessions: the gateway's own records
+	StopRetryMillis       = 30_000    // a session over its limit is told again this often
+	ReplayMemory          = 8         // answers remembered per connection for a repeated message id
+	RecentStartMillis     = 120_000   // a start whose claim is older than this was made without us
+)
+
+// A ChargerConfig is what a gateway knows of a charger beforehand.
+type ChargerConfig struct {
+	MaxPower holdfast.Watts // per connector; 0 unknown: then 350 kW is assumed as the worst
+}
+
+// AssumedPower is the worst case for a connector of unknown power.
+const AssumedPower holdfast.Watts = 350_000
+
+// Config is everything that a core is told at its start. It is not durable.
+type Config struct {
+	Gateway    holdfast.GatewayID
+	Site       holdfast.SiteID
+	Software   string
+	ConfigHash holdfast.Hash
+	Chargers   map[holdfast.ChargerID]ChargerConfig
+	HeartbeatS int // interval given to chargers; 0: 300
+
+	TokenKey     []byte           // the site's token hash key
+	SealKey      [32]byte         // wraps the keys of sealed fields
+	StatementKey *ecdsa.PublicKey // verifies what the cloud signed; nil: nothing can be installed
+	Seed         [32]byte         // fresh per boot; message ids, nonces, jitter
+
+	Dialects []ocpp.Dialect
+	Schemas  *ocpp.Schemas
+	Lenient  bool // schema violations in events are journaled and tolerated where the event still decodes
+}
+
+// Validate refuses what the core could not run on.
+func (c *Config) Validate() error {
+	if _, err := holdfast.ParseGatewayID(string(c.Gateway)); err != nil {
+		return err
+	}
+	if _, err := holdfast.ParseSiteID(string(c.Site)); err != nil {
+		return err
+	}
+	if len(c.Chargers) > MaxChargers {
+		return fmt.Errorf("%d chargers, at most %d on one gateway", len(c.Chargers), MaxChargers)
+	}
+	if len(c.TokenKey) < 16 {
+		return fmt.Errorf("token key of %d bytes, want at least 16: enrol the gateway", len(c.TokenKey))
+	}
+	for id, ch := range c.Chargers {
+		if ch.MaxPower < 0 || ch.MaxPower > 10_000_000 {
+			return fmt.Errorf("charger %s: max power %d W, want 0 to 10000000", id, ch.MaxPower)
+		}
+	}
+	return nil
+}
+
+func (c *Config) heartbeat() int {
+	if c.HeartbeatS <= 0 {
+		return 300
+	}
+	return c.HeartbeatS
+}
+
+func (c *Config) power(id holdfast.ChargerID) holdfast.Watts {
+	if p := c.Chargers[id].MaxPower; p > 0 {
+		return p
+	}
+	return AssumedPower
+}

@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"fmt"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/ocpp"
+	"github.com/holdfast-ev/holdfast/record"
+	"github.com/holdfast-ev/holdfast/session"
+)
+
+// live is what is known of a running session beyond its records. After a crash
+// it begins anew and the worst is assumed until the meter speaks.
+type live struct {
+	reading *holdfast.Reading // the latest with a register that was believed
+	at      int64             // mono ms when it came; at first: when the session was adopted
+	power   holdfast.Watts    // latest measured
+	cap     holdfast.Watts    // what the charger has acknowledged, or the connector's rating
+	ordered map[string]int64  // mono ms of the last order, by action
+	noted   int64             // mono ms of the last reading that became evidence
+	odd     bool              // an impossible reading was reported
+}
+
+// MaxReadingsKept bounds the evidence readings of a session. Beyond it samples
+// stay telemetry: the start, the end and what was kept still bill it.
+const MaxReadingsKept = 1000
+
+// adopt begins to watch a running session.
+func (g *Gateway) adopt(ses *Session) {
+	if ses.Running() {
+		g.live[ses.ID] = &live{at: g.now.Mono, noted: g.now.Mono, cap: g.cfg.power(ses.Charger), ordered: map[string]int64{}}
+	}
+}
+
+// meter handles MeterValues. The samples belong to the running session of the
+// transaction, or else of the EVSE; without one they are telemetry.
+func (g *Gateway) meter(m message, ev ocpp.Meter) ocpp.Answer {
+	ses := g.byLabel(m.conn.charger, ev.TransactionID)
+	if ses == nil || !ses.Running() {
+		ses = g.on(m.conn.charger, ev.EVSE)
+	}
+	if ses != nil {
+		g.readings(m, ses, ev.Readings)
+	} else if len(ev.Readings) > 0 {
+		g.emit(record.Record{Charger: m.conn.charger, Body: &record.MeterNoted{EVSE: ev.EVSE, Readings: bounded(ev.Readings)}})
+	}
+	return ocpp.Done{}
+}
+
+// on returns the running session on an EVSE.
+func (g *Gateway) on(id holdfast.ChargerID, evse int) *Session {
+	for _, ses := range g.state.running(id) {
+		if ses.EVSE() == evse {
+			return ses
+		}
+	}
+	return nil
+}
+
+// MaxNoted bounds the samples of one message that telemetry keeps.
+const MaxNoted = 64
+
+func bounded(in []holdfast.Reading) []holdfast.Reading { return in[:min(len(in), MaxNoted)] }
+
+// readings takes samples of a running session: what money or a limit rests on
+// becomes evidence, the rest telemetry.
+func (g *Gateway) readings(m message, ses *Session, in []holdfast.Reading) {
+	if len(in) == 0 {
+		return
+	}
+	g.emit(record.Record{Charger: m.conn.charger, Body: &record.MeterNoted{EVSE: ses.EVSE(), Readings: bounded(in)}})
+	g.watchMeter(m.conn.charger, ses, in)
+	if l := g.live[ses.ID]; l != nil {
+		for _, r := range in {
+			if r.Power != nil {
+				l.power = *r.Power
+			}
+		}
+		g.limits(ses)
+	}
+}
+
+// watchMeter follows the register of a running session. The readings of a stop
+// pass through it too, before the end is written.
+func (g *Gateway) watchMeter(id holdfast.ChargerID, ses *Session, in []holdfast.Reading) {
+	l := g.live[ses.ID]
+	if l == nil {
+		return
+	}
+	for _, r := range in {
+		if r.Register == nil || ses.Readings >= MaxReadingsKept {
+			continue
+		}
+		g.register(id, ses, l, r)
+	}
+}
+
+func (g *Gateway) register(id holdfast.ChargerID, ses *Session, l *live, r holdfast.Reading) {
+	last, known := ses.Meter.Last()
+	if l.reading != nil {
+		if r.At.Plausible() && l.reading.At.Plausible() && r.At < l.reading.At {
+			return // a late sample: what came after it counts
+		}
+		last, known = *l.reading.Register, true
+	}
+	wh := *r.Register
+	switch {
+	case !known:
+		g.evidence(ses, l, r, session.WhyFirst)
+	case wh < last:
+		if l.reading != nil {
+			if have, ok := ses.Meter.Last(); !ok || *l.reading.Register > have {
+				g.evidence(ses, l, *l.reading, session.WhyReset)
+			}
+		}
+		g.evidence(ses, l, r, session.WhyReset)
+	case wh-last > session.Plausible(g.cfg.power(id), g.elapsed(ses, l, r)):
+		if r.Context == holdfast.ContextEnd || !g.placeholder(ses) {
+			g.impossible(ses, l, last, wh)
+			return
+		}
+		g.evidence(ses, l, r, session.WhyBegin)
+	case g.now.Mono-l.noted >= HourlyMillis:
+		g.evidence(ses, l, r, session.WhyHourly)
+	}
+	l.reading, l.at = &r, g.now.Mono
+}
+
+// placeholder reports whether a session's start register may have been no
+// reading: a zero, and nothing believed since.
+func (g *Gateway) placeholder(ses *Session) bool {
+	o := ses.Opened
+	return o.Start != nil && *o.Start == 0 && !ses.Rebased && ses.Meter.Energy() == 0
+}
+
+// elapsed is the time in which a register can have risen, in seconds: by the
+// charger's own times or by ours, whichever is longer. A charger that was cut
+// off sends its samples of hours within a second.
+func (g *Gateway) elapsed(ses *Session, l *live, r holdfast.Reading) int64 {
+	s := (g.now.Mono - l.at) / 1000
+	from := ses.Opened.StartedAt
+	if l.reading != nil {
+		from = l.reading.At
+	}
+	if from != 0 && r.At > from {
+		s = max(s, int64(r.At-from)/1000)
+	}
+	if l.reading == nil {
+		s = max(s, g.since(ses.OpenedAt)/1000)
+	}
+	return s
+}
+
+func (g *Gateway) impossible(ses *Session, l *live, last, wh holdfast.WattHours) {
+	if l.odd {
+		return
+	}
+	l.odd = true
+	g.raise(record.Record{Session: ses.ID, Charger: ses.Charger}, "FEAS_ENERGY",
+		fmt.Sprintf("the register went from %s to %s faster than the connector can deliver; the reading is kept and not counted", last, wh))
+}
+
+// evidence writes a reading that a bill or a limit rests on.
+func (g *Gateway) evidence(ses *Session, l *live, r holdfast.Reading, why string) {
+	g.emit(record.Record{Session: ses.ID, Charger: ses.Charger, Body: &record.SessionReading{Reading: r, Why: why}})
+	l.noted = g.now.Mono
+}
+
+// charging notes that the vehicle stopped or went on charging; PARKING_TIME is
+// priced from it.
+func (g *Gateway) charging(ses *Session, state string, at holdfast.UnixMilli) {
+	idle := ses.Idle.Since != 0
+	var why string
+	switch state {
+	case "SuspendedEV", "SuspendedEVSE", "EVConnected", "Idle", "Finishing":
+		if idle {
+			return
+		}
+		why = session.WhyIdle
+	case "Charging":
+		if !idle {
+			return
+		}
+		why = session.WhyActive
+	default:
+		return
+	}
+	if l := g.live[ses.ID]; l != nil && ses.Readings < MaxReadingsKept {
+		g.evidence(ses, l, holdfast.Reading{At: at, Context: holdfast.ContextOther}, why)
+	}
+}
+
+// status handles StatusNotification.
+func (g *Gateway) status(m message, ev ocpp.Status) ocpp.Answer {
+	id := m.conn.charger
+	g.emit(record.Record{Charger: id, Body: &record.StatusNoted{
+		EVSE: ev.EVSE, Connector: ev.Connector, Status: string(ev.Status), Error: ev.Error, At: ev.At,
+	}})
+	m.conn.status(ev)
+	ses := g.on(id, ev.EVSE)
+	if ses == nil {
+		return ocpp.Done{}
+	}
+	g.charging(ses, ev.Detail, ev.At)
+	key := evse{id, ev.EVSE}
+	if ev.Status != ocpp.Available {
+		delete(g.freed, key)
+	} else if _, since := g.freed[key]; !since {
+		// Its stop may be on the way, or in a queue behind this message.
+		g.freed[key] = g.now.Mono
+	}
+	return ocpp.Done{}
+}

@@ -1,0 +1,381 @@
+package gateway
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/access"
+	"github.com/holdfast-ev/holdfast/record"
+	"github.com/holdfast-ev/holdfast/session"
+)
+
+// StateVersion is the version of the snapshot form of [State].
+const StateVersion = 1
+
+// Labels that the core attaches to sessions.
+const (
+	LabelOCPP16 = "ocpp16.transaction_id" // ours, given to a 1.6 charger
+	LabelOCPP2  = "ocpp2.transaction_id"  // the station's own
+	LabelRemote = "ocpp2.remote_start_id"
+)
+
+// A State is what a gateway knows for good: the fold of its evidence journal.
+// [State.Apply] alone changes it. Its JSON form is the snapshot.
+type State struct {
+	Version  int                             `json:"version"`
+	Epoch    holdfast.Epoch                  `json:"epoch"`
+	Next     holdfast.Seq                    `json:"next"` // seq of the next evidence record in Epoch
+	Boot     uint32                          `json:"boot"`
+	Nonce    string                          `json:"nonce"`
+	Stopped  bool                            `json:"stopped"` // the last boot ended in order
+	Link     LinkNow                         `json:"link"`
+	Refusing bool                            `json:"refusing"` // for want of space
+	NextTx   int32                           `json:"next_tx"`  // the lease of OCPP 1.6 transaction ids
+	Access   *access.State                   `json:"access"`
+	Tariff   *TariffNow                      `json:"tariff,omitempty"` // in force for new sessions
+	Tariffs  map[holdfast.Hash][]byte        `json:"tariffs"`          // signed bytes of those that live sessions need
+	Chargers map[holdfast.ChargerID]*Charger `json:"chargers"`
+	Sessions map[holdfast.SessionID]*Session `json:"sessions"`
+	Pending  map[holdfast.Seq]*Decision      `json:"pending"` // accepted, no session yet
+	Done     []string                        `json:"done"`    // ids of directives with an outcome, oldest first
+	Issued   map[string]bool                 `json:"issued"`  // directives whose command went out and has no outcome yet
+	Versions map[string]uint64               `json:"versions"`
+}
+
+// Session is a session in the state, with what only a gateway needs to know.
+type Session struct {
+	session.Session
+}
+
+// LinkNow is the link as the last record of it says.
+type LinkNow struct {
+	State holdfast.LinkState `json:"state"`
+	Cause holdfast.Cause     `json:"cause"`
+	Since holdfast.Instant   `json:"since"`
+}
+
+// TariffNow is a tariff in force.
+type TariffNow struct {
+	Ref   record.TariffRef `json:"ref"`
+	Bytes []byte           `json:"bytes"` // the signed statement
+}
+
+// A Charger is what is known for good about a charger.
+type Charger struct {
+	Boot      record.ChargerBooted          `json:"boot"`
+	BootedAt  holdfast.Instant              `json:"booted_at"`
+	Up        bool                          `json:"up"`
+	Registers map[string]holdfast.WattHours `json:"registers"` // last trusted register, by EVSE
+}
+
+// A Decision is an accepted credential that waits for its session.
+type Decision struct {
+	Seq     holdfast.Seq         `json:"seq"`
+	At      holdfast.Instant     `json:"at"`
+	Charger holdfast.ChargerID   `json:"charger"`
+	Body    record.AccessDecided `json:"body"`
+}
+
+// NewState returns the state before the first record.
+func NewState() *State {
+	return &State{
+		Version:  StateVersion,
+		Access:   access.New(),
+		Link:     LinkNow{State: holdfast.Offline, Cause: holdfast.CauseStartup},
+		Tariffs:  map[holdfast.Hash][]byte{},
+		Chargers: map[holdfast.ChargerID]*Charger{},
+		Sessions: map[holdfast.SessionID]*Session{},
+		Pending:  map[holdfast.Seq]*Decision{},
+		Issued:   map[string]bool{},
+		Versions: map[string]uint64{},
+	}
+}
+
+// Apply folds one evidence record, whose bytes have the given leaf hash. It
+// fails only when the records contradict each other, which means that they are
+// not one gateway's journal.
+func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
+	s.Access.Observe(r.At)
+	if _, ok := r.Body.(*record.EpochOpened); ok {
+		return s.applyEpoch(r, leaf)
+	}
+	if r.Seq != s.Next {
+		return fmt.Errorf("record %d where %d is due", r.Seq, s.Next)
+	}
+	s.Next++
+	if !r.Session.IsZero() {
+		return s.applySession(r)
+	}
+	switch b := r.Body.(type) {
+	case *record.GatewayBooted:
+		s.Boot, s.Nonce, s.Stopped = b.Boot, b.Nonce, false
+		for _, c := range s.Chargers {
+			c.Up = false
+		}
+	case *record.GatewayStopped:
+		s.Stopped = true
+	case *record.LinkChanged:
+		s.applyLink(r, b)
+	case *record.TimeFloorRaised:
+		s.Access.RaiseFloor(b.Floor, r.At)
+		s.Access.Confirm(r.At)
+	case *record.ExposureSettled:
+		s.Access.SettleAll()
+	case *record.StorageChanged:
+		s.Refusing = b.Refusing
+	case *record.ChargerBooted:
+		c := s.charger(r.Charger)
+		c.Boot, c.BootedAt = *b, r.At
+	case *record.ChargerLink:
+		s.charger(r.Charger).Up = b.Up
+	case *record.StatementInstalled:
+		return s.applyStatement(r, b)
+	case *record.DirectiveDone:
+		s.Done = append(s.Done, b.ID)
+		delete(s.Issued, b.ID)
+		if n := len(s.Done) - MaxDoneDirectives; n > 0 {
+			s.Done = slices.Delete(s.Done, 0, n)
+		}
+	case *record.CommandSent:
+		if b.Directive != "" {
+			s.Issued[b.Directive] = true
+		}
+	case *record.AccessDecided:
+		s.applyDecision(r, b)
+	case *record.AccessLapsed:
+		if _, ok := s.Pending[b.Decision]; ok {
+			delete(s.Pending, b.Decision)
+			s.Access.Release(uint64(b.Decision))
+		}
+	case *record.SessionOpened, *record.StopOrphaned:
+		return s.applyOpen(r, leaf)
+	}
+	return nil
+}
+
+// applyEpoch begins an epoch at seq 0. What was known stays known: sessions run
+// on, versions and the time floor never fall. The lease of transaction ids
+// jumps to a place that depends on the epoch, so that ids which the lost part
+// of a journal gave out are not given again.
+func (s *State) applyEpoch(r record.Record, leaf holdfast.Hash) error {
+	if r.Seq != 0 {
+		return fmt.Errorf("epoch opened at %d, want 0", r.Seq)
+	}
+	s.Next = 1
+	s.NextTx = int32(binary.BigEndian.Uint32(leaf[:4])&0x3fffffff) + 1
+	pending := s.Pending
+	s.Pending = map[holdfast.Seq]*Decision{}
+	for seq := range pending {
+		// Positions of the old epoch cannot be named in the new one.
+		s.Access.Release(uint64(seq))
+	}
+	return nil
+}
+
+// applyLink folds a transition. Leaving OFFLINE proves contact, and contact
+// proves the list fresh: a newer one would have come with it.
+func (s *State) applyLink(r record.Record, b *record.LinkChanged) {
+	s.Link = LinkNow{State: b.To, Cause: b.Cause, Since: r.At}
+	if b.To != holdfast.Offline {
+		s.Access.Confirm(r.At)
+	}
+	if b.To == holdfast.Synced {
+		s.Access.SettleAll() // all that ended in the outage is in the cloud's books
+	}
+}
+
+func (s *State) applyDecision(r record.Record, b *record.AccessDecided) {
+	if !b.Accepted || b.LapsesIn == 0 {
+		return
+	}
+	s.Access.Reserve(uint64(r.Seq), b.Token, b.Reserved)
+	body := *b
+	body.Sealed = ""
+	s.Pending[r.Seq] = &Decision{Seq: r.Seq, At: r.At, Charger: r.Charger, Body: body}
+}
+
+func (s *State) applyOpen(r record.Record, leaf holdfast.Hash) error {
+	opened, err := session.Open(holdfast.SessionID(leaf), r)
+	if err != nil {
+		return err
+	}
+	ses := &Session{Session: *opened}
+	if _, twice := s.Sessions[ses.ID]; twice {
+		return fmt.Errorf("session %s opened twice", ses.ID.Short())
+	}
+	s.Sessions[ses.ID] = ses
+	if b := opened.Opened; b != nil {
+		s.expose(ses.ID, b.Decision, b.Token, b.Reserved)
+		s.keepTariff(b.Tariff)
+		s.leaseTx(b.Labels[LabelOCPP16])
+	}
+	s.noteRegister(&ses.Session)
+	s.trim(ses.Charger)
+	return nil
+}
+
+// expose moves what a decision reserved to the session that rests on it.
+func (s *State) expose(id holdfast.SessionID, decision *holdfast.Seq, token holdfast.TokenHash, reserved holdfast.Micros) {
+	if decision != nil && s.Pending[*decision] != nil {
+		delete(s.Pending, *decision)
+		s.Access.Release(uint64(*decision))
+	}
+	s.Access.Reserve(sessionKey(id), token, reserved)
+}
+
+// sessionKey is the exposure key of a session. Decisions use their seq, which
+// stays far below 2^63; the top bit keeps the two apart.
+func sessionKey(id holdfast.SessionID) uint64 {
+	return binary.BigEndian.Uint64(id[:8]) | 1<<63
+}
+
+func (s *State) leaseTx(label string) {
+	n, err := strconv.ParseInt(label, 10, 32)
+	if err != nil || n < 1 {
+		return
+	}
+	if n == math.MaxInt32 {
+		s.NextTx = 1
+	} else {
+		s.NextTx = int32(n) + 1
+	}
+}
+
+func (s *State) keepTariff(ref *record.TariffRef) {
+	if ref != nil && s.Tariff != nil && s.Tariff.Ref.Hash == ref.Hash {
+		s.Tariffs[ref.Hash] = s.Tariff.Bytes
+	}
+}
+
+func (s *State) applySession(r record.Record) error {
+	ses := s.Sessions[r.Session]
+	if ses == nil {
+		return nil // forgotten long ago: nothing here depends on it any more
+	}
+	was := ses.Running()
+	if err := ses.Apply(r); err != nil {
+		return err
+	}
+	s.noteRegister(&ses.Session)
+	switch b := r.Body.(type) {
+	case *record.SessionAuthorized:
+		if was {
+			s.expose(ses.ID, b.Decision, b.Token, b.Reserved)
+			s.keepTariff(b.Tariff)
+		}
+	case *record.SessionEnded:
+		if was {
+			s.Access.Spend(sessionKey(ses.ID), b.Cost)
+			s.trim(ses.Charger)
+		}
+	}
+	return nil
+}
+
+func (s *State) noteRegister(ses *session.Session) {
+	if wh, ok := ses.Meter.Last(); ok {
+		s.charger(ses.Charger).Registers[strconv.Itoa(ses.EVSE())] = wh
+	}
+}
+
+func (s *State) charger(id holdfast.ChargerID) *Charger {
+	c := s.Chargers[id]
+	if c == nil {
+		c = &Charger{Registers: map[string]holdfast.WattHours{}}
+		s.Chargers[id] = c
+	}
+	return c
+}
+
+// trim forgets a charger's oldest ended sessions beyond MaxEndedKept, and the
+// tariffs that nothing needs any more. The journal keeps them all.
+func (s *State) trim(id holdfast.ChargerID) {
+	var ended []*Session
+	need := map[holdfast.Hash]bool{}
+	for _, ses := range s.Sessions {
+		if ses.Charger == id && !ses.Running() {
+			ended = append(ended, ses)
+		}
+	}
+	slices.SortFunc(ended, func(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) })
+	for _, ses := range ended[:max(0, len(ended)-MaxEndedKept)] {
+		delete(s.Sessions, ses.ID)
+	}
+	for _, ses := range s.Sessions {
+		if ses.Opened != nil && ses.Opened.Tariff != nil {
+			need[ses.Opened.Tariff.Hash] = true
+		}
+	}
+	for h := range s.Tariffs {
+		if !need[h] {
+			delete(s.Tariffs, h)
+		}
+	}
+}
+
+// cmpSessions orders sessions by when they were opened: boot, then the
+// monotonic clock, then the id. Positions do not compare across epochs.
+func cmpSessions(a, b *session.Session) int {
+	if a.OpenedAt.Boot != b.OpenedAt.Boot {
+		return int(int64(a.OpenedAt.Boot) - int64(b.OpenedAt.Boot))
+	}
+	if a.OpenedAt.Mono != b.OpenedAt.Mono {
+		return compare(a.OpenedAt.Mono, b.OpenedAt.Mono)
+	}
+	return slices.Compare(a.ID[:], b.ID[:])
+}
+
+func compare(a, b int64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// running returns a charger's running sessions, oldest first.
+func (s *State) running(id holdfast.ChargerID) (out []*Session) {
+	for _, ses := range s.Sessions {
+		if ses.Charger == id && ses.Running() {
+			out = append(out, ses)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) })
+	return out
+}
+
+// of returns all of a charger's remembered sessions, newest first.
+func (s *State) of(id holdfast.ChargerID) (out []*Session) {
+	for _, ses := range s.Sessions {
+		if ses.Charger == id {
+			out = append(out, ses)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Session) int { return cmpSessions(&b.Session, &a.Session) })
+	return out
+}
+
+// live counts the running sessions of a token on the whole site.
+func (s *State) live(token holdfast.TokenHash) (n int64) {
+	for _, ses := range s.Sessions {
+		if ses.Running() && ses.Token() == token && !token.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *State) runningCount() (n int) {
+	for _, ses := range s.Sessions {
+		if ses.Running() {
+			n++
+		}
+	}
+	return n
+}
