@@ -39,6 +39,8 @@ type core struct {
 	// later returns, once, the inputs that effects gave rise to at once, on this
 	// goroutine, where they could not be put into the feed.
 	later func() []gateway.Input
+	// note hands over a signed checkpoint.
+	note func(checkpoint []byte)
 	// status returns the core's view of itself.
 	status func() any
 	// close lets go of files. It is called once, after the last turn.
@@ -109,6 +111,7 @@ func (e *engine) life(stop <-chan struct{}) error {
 	if err != nil {
 		return fmt.Errorf("recover the core: %w", err)
 	}
+	e.lastTurn.Store(int64(time.Since(e.started)))
 	e.current.Store(f)
 	if e.lives++; e.lives == 1 {
 		close(e.opened)

@@ -1,0 +1,343 @@
+package agent
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/gateway"
+	"github.com/holdfast-ev/holdfast/statement"
+	"github.com/holdfast-ev/holdfast/uplink"
+)
+
+// Bounds of the link.
+const (
+	MaxAsks        = 64               // online authorisations under way; one more is answered "no answer" at once
+	LinkPingEvery  = 15 * time.Second // the doorbell is pinged so often
+	LinkPongWithin = 10 * time.Second // and is dead without an answer for so long
+	linkRetryMin   = time.Second      // pause before the doorbell is connected again
+	linkRetryMax   = time.Minute
+)
+
+// A cloudLink carries the core's calls to the cloud, and answers into the feed
+// that each call came from. Its methods return at once.
+type cloudLink struct {
+	log    *slog.Logger
+	client *client
+	prober *prober
+	clock  *Clock
+	key    *ecdsa.PublicKey // verifies the cloud's time
+
+	asks chan struct{} // a token per ask under way
+	work sync.WaitGroup
+
+	mu       sync.Mutex
+	bell     *feed     // whose doorbell is connected or being connected
+	busyTill time.Time // the cloud said: not before
+	stopped  bool
+}
+
+func newCloudLink(log *slog.Logger, c *client, p *prober, clock *Clock, key *ecdsa.PublicKey) *cloudLink {
+	return &cloudLink{log: log, client: c, prober: p, clock: clock, key: key, asks: make(chan struct{}, MaxAsks)}
+}
+
+// start runs fn on a goroutine of its own until f's core is gone.
+func (l *cloudLink) start(f *feed, fn func(ctx context.Context)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return
+	}
+	l.work.Go(func() {
+		ctx, cancel := f.context(context.Background())
+		defer cancel()
+		fn(ctx)
+	})
+}
+
+// stop waits for everything that is under way. The feeds must be done.
+func (l *cloudLink) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	l.work.Wait()
+	l.client.http.CloseIdleConnections()
+}
+
+// hello says hello.
+func (l *cloudLink) hello(f *feed, h uplink.Hello) {
+	l.start(f, func(ctx context.Context) {
+		if l.tooEarly(f) {
+			return
+		}
+		var w uplink.Welcome
+		began := time.Now()
+		failed := l.twice(ctx, func() (err error) {
+			began = time.Now()
+			w, err = l.client.hello(ctx, h)
+			return err
+		})
+		if failed != nil {
+			l.down(ctx, f, *failed)
+			return
+		}
+		up := gateway.LinkUp{Welcome: w, CloudTime: l.cloudTime(w.Time, h.Nonce, time.Since(began))}
+		if f.put(up) {
+			l.ring(f)
+		}
+	})
+}
+
+// cloudTime verifies the signed time of a welcome and sets the clock by it. It
+// returns 0 when there is none to trust.
+func (l *cloudLink) cloudTime(signed []byte, nonce string, rtt time.Duration) holdfast.UnixMilli {
+	if len(signed) == 0 {
+		return 0
+	}
+	t, err := verifyTime(l.key, signed, nonce)
+	if err != nil {
+		l.log.Warn("the cloud's time does not verify; the clock stays as it is", "err", err.Error())
+		return 0
+	}
+	l.clock.Sync(t, rtt)
+	return t
+}
+
+func verifyTime(key *ecdsa.PublicKey, signed []byte, nonce string) (holdfast.UnixMilli, error) {
+	payload, err := statement.Verify(key, statement.TypTime, signed)
+	if err != nil {
+		return 0, err
+	}
+	t, err := statement.DecodeTime(payload)
+	if err != nil {
+		return 0, err
+	}
+	if t.Nonce != nonce {
+		return 0, errors.New("it answers another question than ours")
+	}
+	return t.Now, nil
+}
+
+// upload sends a slice.
+func (l *cloudLink) upload(f *feed, u gateway.Upload, slice []byte) {
+	l.start(f, func(ctx context.Context) {
+		if l.tooEarly(f) {
+			return
+		}
+		slot := uplink.Slot{Journal: u.Journal, Epoch: u.Epoch, First: u.First}
+		done := gateway.UploadDone{Journal: u.Journal, Epoch: u.Epoch}
+		failed := l.twice(ctx, func() error {
+			ack, mismatch, err := l.client.upload(ctx, slot, cutSlice(slice, l.client.sliceBytes()))
+			done.Ack = ack
+			if mismatch != nil {
+				done.Mismatch = &mismatch.Expected
+			}
+			return err
+		})
+		if failed != nil {
+			l.down(ctx, f, *failed)
+			return
+		}
+		f.put(done)
+	})
+}
+
+// cutSlice returns a prefix of whole frames (docs/journal.md: a 20-byte header
+// that begins with the body's length) of at most most bytes, but at least up to
+// and with the first record.
+func cutSlice(slice []byte, most int) []byte {
+	const headerLen, kindRecord = 20, 1
+	end, records := 0, 0
+	for end+headerLen <= len(slice) {
+		next := end + headerLen + int(min(binary.BigEndian.Uint32(slice[end:]), uplink.MaxSliceBytes))
+		if next > len(slice) || records > 0 && next > most {
+			break
+		}
+		if slice[end+4] == kindRecord {
+			records++
+		}
+		end = next
+	}
+	if end == 0 {
+		return slice
+	}
+	return slice[:end]
+}
+
+// ask asks about a token; it reports false when too many are being asked about.
+func (l *cloudLink) ask(f *feed, a gateway.Ask) bool {
+	select {
+	case l.asks <- struct{}{}:
+	default:
+		return false
+	}
+	l.start(f, func(ctx context.Context) {
+		defer func() { <-l.asks }()
+		told, err := l.client.authorize(ctx, a.Ask)
+		answer := gateway.Told{ID: a.ID, Ack: told}
+		if err != nil {
+			answer.Err = err.Error()
+		}
+		f.put(answer)
+	})
+	return true
+}
+
+// twice makes a call, looks for the cause when it fails, and makes it once more
+// when the probes find everything working: connections that the network has
+// forgotten fail on first use, and that is not an outage.
+func (l *cloudLink) twice(ctx context.Context, call func() error) *finding {
+	for again := false; ; again = true {
+		err := call()
+		if err == nil {
+			return nil
+		}
+		l.noteBusy(err)
+		found := l.prober.diagnose(ctx, err)
+		if found.cause != holdfast.CauseNone {
+			return &found
+		}
+		if again || ctx.Err() != nil {
+			found.cause = holdfast.CauseCloudUnreachable
+			return &found
+		}
+		l.client.http.CloseIdleConnections()
+	}
+}
+
+// noteBusy keeps the time that a busy cloud has named.
+func (l *cloudLink) noteBusy(err error) {
+	e := (*callError)(nil)
+	if !errors.As(err, &e) || e.later == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busyTill = time.Now().Add(e.later)
+}
+
+// tooEarly answers a call that comes before the time that the cloud named,
+// without bothering the cloud.
+func (l *cloudLink) tooEarly(f *feed) bool {
+	l.mu.Lock()
+	wait := time.Until(l.busyTill)
+	l.mu.Unlock()
+	if wait <= 0 {
+		return false
+	}
+	f.put(gateway.LinkDown{Cause: holdfast.CauseCloudBusy, Detail: fmt.Sprintf("the cloud asked to come back in %d s", int64(wait/time.Second)+1)})
+	return true
+}
+
+// down reports a failed contact, unless it failed because the core is gone.
+func (l *cloudLink) down(ctx context.Context, f *feed, found finding) {
+	if ctx.Err() != nil {
+		return
+	}
+	l.log.Info("contact with the cloud failed", "cause", string(found.cause), "detail", found.detail)
+	f.put(gateway.LinkDown{Cause: found.cause, Detail: found.detail})
+}
+
+// ring sees to it that the doorbell of f's core is connected.
+func (l *cloudLink) ring(f *feed) {
+	l.mu.Lock()
+	connected := l.bell == f
+	l.bell = f
+	l.mu.Unlock()
+	if connected {
+		return
+	}
+	l.start(f, func(ctx context.Context) {
+		l.doorbell(ctx, f)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.bell == f {
+			l.bell = nil
+		}
+	})
+}
+
+// doorbell keeps the WebSocket to the cloud, until the cloud cannot be reached
+// any more: the next welcome starts it again. A cloud that is reached but whose
+// WebSocket does not work costs promptness and nothing else.
+func (l *cloudLink) doorbell(ctx context.Context, f *feed) {
+	for pause := linkRetryMin; ctx.Err() == nil; pause = min(2*pause, linkRetryMax) {
+		began := time.Now()
+		err := l.listen(ctx, f)
+		if time.Since(began) > linkRetryMax {
+			pause = linkRetryMin
+		}
+		answer := (*callError)(nil)
+		if ctx.Err() == nil && !errors.As(err, &answer) {
+			if found := l.prober.diagnose(ctx, err); found.cause != holdfast.CauseNone {
+				l.down(ctx, f, found)
+				return
+			}
+		}
+		l.log.Debug("doorbell lost, connecting again", "err", fmt.Sprint(err))
+		select {
+		case <-time.After(pause + rand.N(pause/2)):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// listen connects the doorbell once and hears it until it breaks.
+func (l *cloudLink) listen(ctx context.Context, f *feed) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	dialCtx, dialed := context.WithTimeout(ctx, HelloTimeout)
+	ws, err := l.client.link(dialCtx)
+	dialed()
+	if err != nil {
+		return err
+	}
+	defer ws.CloseNow()
+	var pinging sync.WaitGroup
+	defer pinging.Wait()
+	defer cancel()
+	pinging.Go(func() { pingLink(ctx, ws) })
+	for {
+		kind, raw, err := ws.Read(ctx)
+		if err != nil {
+			return fmt.Errorf("link: %w", err)
+		}
+		var k uplink.Knock
+		if kind != websocket.MessageText || json.Unmarshal(raw, &k) != nil || len(k.Directives) > uplink.MaxDirectives {
+			return &callError{cause: holdfast.CauseCloudError, detail: "link: a message that is not the protocol"}
+		}
+		if !f.put(gateway.Directives{List: k.Directives}) {
+			return errCoreGone
+		}
+	}
+}
+
+// pingLink finds out when nobody is at the other end any more, and then closes.
+func pingLink(ctx context.Context, ws *websocket.Conn) {
+	every := time.NewTicker(LinkPingEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+			return
+		}
+		pingCtx, cancel := context.WithTimeout(ctx, LinkPongWithin)
+		err := ws.Ping(pingCtx)
+		cancel()
+		if err != nil {
+			ws.CloseNow()
+			return
+		}
+	}
+}
