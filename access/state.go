@@ -30,7 +30,8 @@ func New() *State {
 
 // Observe moves the proven time and the list's age along the monotonic clock.
 // The gateway calls it with the instant of every evidence record that it
-// applies, before anything else, so that no proven time is lost over a reboot.
+// applies, before anything else: over a reboot, only time that no record saw is
+// lost.
 func (s *State) Observe(at holdfast.Instant) { s.clock.advance(at) }
 
 // InstallList puts l in force for site. A list of the same version and content
