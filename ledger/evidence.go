@@ -56,11 +56,24 @@ func gather(items []Item) evidence {
 	return e
 }
 
+// fault adds a finding to the exception of its code, so that a flood of them
+// costs no more than its positions.
 func (e *evidence) fault(code, detail string, at ...holdfast.Pos) {
+	for i := range e.faults {
+		if x := &e.faults[i]; x.Code == code {
+			x.Details, x.Evidence, x.Count = append(x.Details, detail), append(x.Evidence, at...), x.Count+1
+			return
+		}
+	}
 	e.faults = append(e.faults, newException(code, detail, at...))
 }
 
+// opens reports whether r opens a session. Its envelope then names none: the
+// session's name is the hash of this very record.
 func opens(r record.Record) bool {
+	if !r.Session.IsZero() {
+		return false
+	}
 	switch r.Body.(type) {
 	case *record.SessionOpened, *record.StopOrphaned:
 		return true

@@ -171,6 +171,12 @@ func findings() []finding {
 			s.id = holdfast.SessionID{}
 			s.open(900).wait(300).end(1000)
 		}, ledger.EvidMixed, false},
+		{"an opening inside a session", func(s *story) { s.open(5).wait(300).open(6).wait(300).end(900) }, ledger.EvidFold, false},
+		{"an opening inside a session, from another gateway", func(s *story) {
+			s.open(5).wait(600).end(900)
+			s.gateway = "gw-2"
+			s.open(6)
+		}, ledger.EvidForeign, true},
 		{"opening not there", func(s *story) {
 			s.open(5).wait(300).end(900)
 			s.items = s.items[1:]
