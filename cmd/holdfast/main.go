@@ -20,8 +20,9 @@ var version = "dev"
 
 // Exit codes, documented in docs/cli.md.
 const (
-	exitFailed = 1 // the thing asked for did not hold: books do not balance, a journal does not verify
-	exitUsage  = 2 // the question was wrong: flags, files, configuration
+	exitFailed      = 1 // the thing asked for did not hold: books do not balance, a journal does not verify
+	exitUsage       = 2 // the question was wrong: flags, files, configuration
+	exitUnreachable = 3 // nobody knows: the cloud cannot be reached, is busy, or failed; asking again may help
 )
 
 // A failure is an error that has its own exit code.
@@ -60,6 +61,19 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		chargerCommand(),
+		cloudCommand(),
+		sitesCommand(),
+		gatewaysCommand(),
+		tokensCommand(),
+		tariffsCommand(),
+		grantsCommand(),
+		sessionsCommand(),
+		cdrsCommand(),
+		exceptionsCommand(),
+		ledgerCommand(),
+		startCommand(),
+		stopCommand(),
+		eraseCommand(),
 	)
 	return root
 }

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/cloud"
+	"github.com/holdfast-ev/holdfast/cloud/server"
+	"github.com/holdfast-ev/holdfast/uplink"
+)
+
+// pollEvery is how often a waiting command asks what became of its directive.
+const pollEvery = 500 * time.Millisecond
+
+func startCommand() *cobra.Command {
+	c := &client{}
+	var site, charger string
+	var body uplink.StartBody
+	var noWait bool
+	cmd := &cobra.Command{
+		Use:   "start TOKEN",
+		Short: "Ask a charger to start a session (TOKEN - reads it from standard input)",
+		Long: `Ask a charger to start a session for a token, and wait for the gateway's word.
+The command expires after two minutes: a site that is offline does not start a
+car tomorrow. Exit 1 when it is refused or expires.`,
+		Example: `  holdfast start 04A2B3C4D5E680 --site north --charger CP-1 --evse 1`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if body.Token, err = secretArg(cmd, args[0]); err != nil {
+				return err
+			}
+			if body.Charger, err = holdfast.ParseChargerID(charger); err != nil {
+				return err
+			}
+			return order(cmd, c, "/v1/sites/"+url.PathEscape(site)+"/start", body, noWait)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&site, "site", "", "the site (required)")
+	f.StringVar(&charger, "charger", "", "the charger (required)")
+	f.IntVar(&body.EVSE, "evse", 1, "the EVSE; 0 lets the charger choose")
+	f.StringVar(&body.TokenType, "type", "", "OCPP 2.0.1 token type, for example ISO14443")
+	f.BoolVar(&noWait, "no-wait", false, "return when the cloud has taken the command")
+	cobra.CheckErr(errors.Join(cmd.MarkFlagRequired("site"), cmd.MarkFlagRequired("charger")))
+	return c.flags(cmd)
+}
+
+func stopCommand() *cobra.Command {
+	c := &client{}
+	var noWait bool
+	cmd := &cobra.Command{
+		Use:   "stop SESSION",
+		Short: "Ask a charger to stop a session (SESSION may be the first digits)",
+		Long: `Ask a charger to stop a session, and wait for the gateway's word. Exit 1 when
+it is refused or expires.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := findSession(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			return order(cmd, c, "/v1/sessions/"+id+"/stop", nil, noWait)
+		},
+	}
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return when the cloud has taken the command")
+	return c.flags(cmd)
+}
+
+// order sends a command and follows its directive to its end.
+func order(cmd *cobra.Command, c *client, path string, body any, noWait bool) error {
+	var q server.Queued
+	raw, err := c.call(cmd.Context(), http.MethodPost, path, body, &q)
+	if err != nil {
+		return err
+	}
+	w := cmd.OutOrStdout()
+	if noWait {
+		if c.json {
+			return printJSON(w, raw)
+		}
+		fmt.Fprintf(w, "Asked as directive %s; it expires at %s.\n", q.Directive, when(q.Expires))
+		return nil
+	}
+	d, raw, err := follow(cmd.Context(), c, q)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		if err := printJSON(w, raw); err != nil {
+			return err
+		}
+	}
+	return outcome(cmd, c, d)
+}
+
+// follow waits until a directive has an outcome or has expired unheard.
+func follow(ctx context.Context, c *client, q server.Queued) (d cloud.Directive, raw []byte, err error) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		raw, err = c.call(ctx, http.MethodGet, "/v1/directives/"+url.PathEscape(q.Directive), nil, &d)
+		if err != nil || d.Outcome != "" || time.Now().After(q.Expires.Time()) {
+			return d, raw, err
+		}
+		select {
+		case <-ctx.Done():
+			return d, raw, unreachable(fmt.Errorf("stopped waiting; directive %s is still under way", q.Directive))
+		case <-tick.C:
+		}
+	}
+}
+
+func outcome(cmd *cobra.Command, c *client, d cloud.Directive) error {
+	detail := ""
+	if d.Detail != "" {
+		detail = ": " + d.Detail
+	}
+	switch d.Outcome {
+	case "done":
+		if !c.json {
+			fmt.Fprintf(cmd.OutOrStdout(), "Done%s.\n", detail)
+		}
+		return nil
+	case "":
+		return failed(fmt.Errorf("the gateway did not answer in time: its site is offline, or the charger is (holdfast sites show SITE)"))
+	}
+	return failed(fmt.Errorf("%s%s", d.Outcome, detail))
+}
