@@ -19,9 +19,9 @@
 // [Parse] is the only reader of JSON syntax: what it lets through has no
 // duplicate key at any depth, no number that a big-number library would choke
 // on, and a bounded depth. encoding/json is not used for reading, because it
-// matches member names without regard to case and lets the last of two equal
-// names win: a frame could then show one idToken to the schema and another one
-// to the rules.
+// matches member names without regard to case and lets the last of two win: a
+// frame could then show one idToken to a lenient site's schemas and another one
+// to its rules.
 //
 // # Versions
 //
