@@ -61,6 +61,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		chargerCommand(),
+		receiptCommand(),
 		cloudCommand(),
 		sitesCommand(),
 		gatewaysCommand(),
