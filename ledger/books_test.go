@@ -240,6 +240,26 @@ func TestLateStopCorrectsTheBill(t *testing.T) {
 	}
 }
 
+// TestSameMoneyOtherTimeIsAnotherBill: a CDR is immutable, so an end that turns
+// out to be another one is a correction even where it costs the same.
+func TestSameMoneyOtherTimeIsAnotherBill(t *testing.T) {
+	tariffs := book(parseTariff(t, `{"id":"day","currency":"EUR","elements":[{"price_components":[{"type":"ENERGY","price":0.49,"step_size":1}]}]}`))
+	s := newStory(t).open(1000).wait(3600).reading(session.WhyHourly, 9000)
+	s.wait(60).write(&record.SessionEnded{Reason: session.ReasonFreed, StopTrust: record.Absent})
+	first := ledger.Settle(s.items, tariffs).CDR
+	s.wait(600).end(9000)
+	second := ledger.Settle(s.items, tariffs).CDR
+	if first.TotalCost != second.TotalCost || first.EndDateTime == second.EndDateTime {
+		t.Fatalf("the story is another one: %+v %+v", first, second)
+	}
+	if more := ledger.Revise([]ledger.CDR{*first}, second); len(more) != 2 {
+		t.Errorf("issued %+v, want a credit and a new CDR", more)
+	}
+	if more := ledger.Revise([]ledger.CDR{*first, *first}, first); len(more) != 0 {
+		t.Errorf("a CDR that is listed twice was corrected: %+v", more)
+	}
+}
+
 // TestDisputedEvidenceTakesTheBillBack: a second record for a known position
 // makes the bill doubtful; what was billed is credited, and nothing new counts.
 func TestDisputedEvidenceTakesTheBillBack(t *testing.T) {

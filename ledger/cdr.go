@@ -184,7 +184,7 @@ func (c CDR) Content() holdfast.Hash {
 // running it again returns nothing (I7), and whatever was issued in whatever
 // order, what counts in the end is want alone (I8).
 func Revise(issued []CDR, want *CDR) (out []CDR) {
-	credited := map[string]bool{}
+	credited := map[string]bool{} // also what was looked at: a CDR that is listed twice is one CDR
 	last := 0
 	for _, c := range issued {
 		last = max(last, c.Holdfast.Revision)
@@ -199,7 +199,9 @@ func Revise(issued []CDR, want *CDR) (out []CDR) {
 		switch {
 		case c.Credit || credited[c.ID]:
 		case want != nil && c.Content() == want.Content():
-			want = nil // it stands; a second one of the same content is a double bill, and is credited
+			// It stands; a second one of the same content is a double bill, and
+			// is credited.
+			want, credited[c.ID] = nil, true
 		default:
 			credited[c.ID] = true
 			out = append(out, CreditOf(c))

@@ -220,6 +220,12 @@ func findings() []finding {
 		{"the gateway raised it", func(s *story) {
 			s.open(5).wait(3600).write(&record.ExceptionRaised{Code: "PAIR_GUESSED", Detail: "by register", Evidence: []holdfast.Seq{41}}).end(900)
 		}, "PAIR_GUESSED", true},
+		{"the gateway raised what blocks when the ledger finds it", func(s *story) {
+			s.open(5).wait(3600).write(&record.ExceptionRaised{Code: ledger.PairDuplicate, Detail: "a second stop"}).end(900)
+		}, ledger.PairDuplicate, true},
+		{"the gateway raised what the ledger finds too", func(s *story) {
+			s.open(5).wait(60).write(&record.ExceptionRaised{Code: session.DoubtEnergy, Detail: "high"}).end(900_000)
+		}, session.DoubtEnergy, false},
 		{"a code of tomorrow", func(s *story) {
 			s.open(5).wait(3600).write(&record.ExceptionRaised{Code: "EVID_TOMORROW", Detail: "new"}).end(900)
 		}, "EVID_TOMORROW", true},
@@ -275,8 +281,8 @@ func TestFindings(t *testing.T) {
 			if e.Sentence == "" || e.Detail() == "" || e.Owner == "" || e.DueS <= 0 || len(e.Evidence) == 0 || e.Count == 0 {
 				t.Errorf("an exception that nobody can work with: %+v", e)
 			}
-			if e.Session != o.Session.ID {
-				t.Errorf("exception of session %s, outcome of %s", e.Session, o.Session.ID)
+			if e.Session != o.Session.ID || e.Key() != o.Session.ID.String()+"/"+f.code {
+				t.Errorf("exception %s of session %s, outcome of %s", e.Key(), e.Session, o.Session.ID)
 			}
 			if (o.CDR != nil) != f.billed || (len(o.Postings) > 0) != f.billed || o.Blocked() == f.billed {
 				t.Errorf("billed: %v, want %v; %+v", o.CDR != nil, f.billed, o.Exceptions)
@@ -358,13 +364,14 @@ func TestNoItems(t *testing.T) {
 // TestEpochChangeInsideASession: the gateway was restored, and the end lies in
 // a new epoch whose random id sorts before the old one.
 func TestEpochChangeInsideASession(t *testing.T) {
-	s := newStory(t).open(70).wait(1800).reading(session.WhyHourly, 5000)
+	s := newStory(t).open(70).wait(1800).reading(session.WhyIdle, 5000)
 	s.epoch, s.seq = holdfast.Epoch{1}, 2
+	s.wait(1800)
 	s.at.Boot, s.at.Mono = 3, 100
-	s.wait(1800).end(9000)
+	s.end(9000)
 	o := ledger.Settle(s.items, book(parseTariff(t, tariffText)))
-	if o.CDR == nil || o.CDR.TotalEnergy != 8930 || len(o.Exceptions) != 0 {
-		t.Errorf("%+v", o)
+	if o.CDR == nil || o.CDR.TotalEnergy != 8930 || o.CDR.TotalParkingTime != 1800 || len(o.Exceptions) != 0 {
+		t.Errorf("the records were folded in another order than they were written: %+v", o)
 	}
 }
 
@@ -378,5 +385,24 @@ func TestTariffInForceAtTheStart(t *testing.T) {
 	})
 	if len(asked) != 1 || asked[0] != dayRef {
 		t.Errorf("asked for %v, want %v alone", asked, dayRef)
+	}
+}
+
+// TestAFloodOfFindingsStaysOneException: details and positions are bounded, the
+// count is not.
+func TestAFloodOfFindingsStaysOneException(t *testing.T) {
+	s := newStory(t).open(5)
+	for range 100 {
+		s.wait(60).reading(session.WhyHourly, 400)
+		s.last().Record.Seq++
+	}
+	s.end(900)
+	o := ledger.Settle(s.items, book(parseTariff(t, tariffText)))
+	if len(o.Exceptions) != 1 {
+		t.Fatalf("%d exceptions", len(o.Exceptions))
+	}
+	e := o.Exceptions[0]
+	if e.Count != 100 || len(e.Details) != ledger.MaxDetails || len(e.Evidence) != ledger.MaxEvidence {
+		t.Errorf("count %d, %d details, %d positions", e.Count, len(e.Details), len(e.Evidence))
 	}
 }

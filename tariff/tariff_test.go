@@ -114,6 +114,12 @@ func TestParseRefuses(t *testing.T) {
 		{"price huge", doc(`{"type":"ENERGY","price":1000000.000001,"step_size":1}`), tariff.CodeValue, "$.elements[0].price_components[0].price"},
 		{"price 1e400", doc(`{"type":"ENERGY","price":1e400,"step_size":1}`), tariff.CodeValue, "$.elements[0].price_components[0].price"},
 		{"vat above 100", doc(`{"type":"ENERGY","price":1,"vat":100.1,"step_size":1}`), tariff.CodeValue, "$.elements[0].price_components[0].vat"},
+		{"price of words", doc(`{"type":"ENERGY","price":1e,"step_size":1}`), tariff.CodeJSON, "$.elements[0].price_components[0].price"},
+		{"components that are no list", `{"id":"a","currency":"EUR","elements":[{"price_components":{}}]}`, tariff.CodeType, "$.elements[0].price_components"},
+		{"no components", `{"id":"a","currency":"EUR","elements":[{"price_components":[]}]}`, tariff.CodeValue, "$.elements[0].price_components"},
+		{"unknown field of an element", `{"id":"a","currency":"EUR","elements":[{"discount":1}]}`, tariff.CodeUnknown, "$.elements[0].discount"},
+		{"country of three letters", `{"id":"a","currency":"EUR","country_code":"DEU"}`, tariff.CodeValue, "$.country_code"},
+		{"id with a space", `{"id":"a b","currency":"EUR"}`, tariff.CodeValue, "$.id"},
 		{"unknown dimension", doc(`{"type":"SESSION_TIME","price":1,"step_size":1}`), tariff.CodeValue, "$.elements[0].price_components[0].type"},
 		{"two prices in one element", doc(energy25, energy25), tariff.CodeAmbiguous, "$.elements[0].price_components[1]"},
 		{"two prices in two elements", `{"id":"a","currency":"EUR","elements":[{"price_components":[` + energy25 + `]},{"price_components":[` + energy25 + `]}]}`,
@@ -137,7 +143,7 @@ func TestParseRefuses(t *testing.T) {
 			if p != nil || !errors.As(err, &e) {
 				t.Fatalf("accepted, or an uncoded error: %v", err)
 			}
-			if e.Code != c.code || e.Path != c.path {
+			if e.Code != c.code || e.Path != c.path || !strings.HasPrefix(err.Error(), string(c.code)+": tariff: "+c.path+" ") {
 				t.Errorf("got %v, want %s at %s", err, c.code, c.path)
 			}
 		})
