@@ -44,7 +44,7 @@ func (g *Gateway) sendCall(c *conn) {
 			g.answered(c, k, ocpp.Outcome{Status: "Unsupported"}, err.Error())
 			continue
 		}
-		if bad := g.cfg.Schemas.CheckCall(c.dialect.Version(), action, payload); bad != nil {
+		if bad := g.cfg.Schemas.CheckCommand(c.dialect.Version(), action, payload); bad != nil {
 			c.calls = c.calls[1:]
 			g.answered(c, k, ocpp.Outcome{Status: "Invalid"}, bad.Error())
 			continue

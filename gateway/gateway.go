@@ -61,7 +61,6 @@ type Start struct {
 	Nonce       string
 	NewEpoch    *record.EpochOpened         // set when the journal was opened in a new epoch
 	Quarantined []record.SegmentQuarantined // found by recovery
-	Torn        int64                       // bytes of an unacknowledged tail that were set aside
 }
 
 // New returns a core on a recovered state. heads are the epochs on the disk,
@@ -161,6 +160,10 @@ func (g *Gateway) Step(now holdfast.Instant, in Input) {
 		g.space()
 	case Committed:
 		g.committed(in)
+	case CheckpointSigned:
+		g.ready.Records = append(g.ready.Records, Append{Journal: holdfast.Evidence, Checkpoint: true, Seq: holdfast.Seq(in.Size), Bytes: in.Note})
+	case Unreadable:
+		g.unreadable(in)
 	case SnapshotStored:
 		g.emit(record.Record{Body: &record.SnapshotTaken{Size: in.Size, Hash: in.Hash}})
 		g.snapshots = append(g.snapshots, in.Size)

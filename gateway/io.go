@@ -102,6 +102,21 @@ type Committed struct {
 	Bytes      int64  // of the journal on the disk
 }
 
+// CheckpointSigned: the device key signed a checkpoint of the evidence journal
+// that Ready asked for.
+type CheckpointSigned struct {
+	Size uint64
+	Note []byte // C2SP signed note
+}
+
+// Unreadable: the slice of an [Upload] is not on the disk any more.
+type Unreadable struct {
+	Journal holdfast.Journal
+	Epoch   holdfast.Epoch
+	First   holdfast.Seq
+	Detail  string
+}
+
 // SnapshotStored: a snapshot that [Ready] asked for is durable.
 type SnapshotStored struct {
 	Size uint64
@@ -112,21 +127,23 @@ type SnapshotStored struct {
 // next boot knows that this one did not end in a power cut.
 type Quit struct{}
 
-func (Connected) input()      {}
-func (Disconnected) input()   {}
-func (Frame) input()          {}
-func (Refused) input()        {}
-func (Tick) input()           {}
-func (Signed) input()         {}
-func (LinkUp) input()         {}
-func (LinkDown) input()       {}
-func (UploadDone) input()     {}
-func (Directives) input()     {}
-func (Told) input()           {}
-func (Space) input()          {}
-func (Committed) input()      {}
-func (SnapshotStored) input() {}
-func (Quit) input()           {}
+func (Connected) input()        {}
+func (Disconnected) input()     {}
+func (Frame) input()            {}
+func (Refused) input()          {}
+func (Tick) input()             {}
+func (Signed) input()           {}
+func (LinkUp) input()           {}
+func (LinkDown) input()         {}
+func (UploadDone) input()       {}
+func (Directives) input()       {}
+func (Told) input()             {}
+func (Space) input()            {}
+func (Committed) input()        {}
+func (CheckpointSigned) input() {}
+func (Unreadable) input()       {}
+func (SnapshotStored) input()   {}
+func (Quit) input()             {}
 
 // Ready is what the core wants done, in this order: Keys and Records are
 // appended and synced first (one sync for all); only then may anything else be
@@ -155,13 +172,14 @@ type Restart struct {
 	Detail string
 }
 
-// An Append is a frame for a journal. Key frames are not leaves: they carry the
-// wrapped key of a sealed field and take no Seq.
+// An Append is a frame for a journal. Key frames (the wrapped key of a sealed
+// field) and checkpoints are not leaves and take no Seq.
 type Append struct {
-	Journal holdfast.Journal
-	Key     bool
-	Seq     holdfast.Seq // of a record; the journal checks it
-	Bytes   []byte
+	Journal    holdfast.Journal
+	Key        bool
+	Checkpoint bool
+	Seq        holdfast.Seq // of a record; the loop checks it
+	Bytes      []byte
 }
 
 // A Send is a frame to a charger.

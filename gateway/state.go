@@ -157,6 +157,10 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 	return nil
 }
 
+// Skip passes over records that cannot be read any more: their segment is
+// quarantined. Everything after them still folds.
+func (s *State) Skip(to holdfast.Seq) { s.Next = max(s.Next, to) }
+
 // applyEpoch begins an epoch at seq 0. What was known stays known: sessions run
 // on, versions and the time floor never fall. The lease of transaction ids
 // jumps to a place that depends on the epoch, so that ids which the lost part

@@ -56,6 +56,7 @@ type track struct {
 	reconciled  uint64
 	checkpoint  uint64 // size of the last checkpoint in the stream
 	shown       uint64 // checkpoint size that the cloud has been sent
+	blocked     bool   // what comes next cannot be read from the disk any more
 	outageUntil uint64 // evidence that the last outage held back: SYNCED when reconciled
 }
 
@@ -137,7 +138,7 @@ func (l *Line) Up(now int64, w Welcome) (change *Change, ahead *Head) {
 		}
 		// The cloud's word counts even when it is lower than before: it was
 		// restored from a backup, and the gateway sends again what it kept.
-		t.received, t.reconciled, t.shown = min(c.Received, t.Size), min(c.Reconciled, t.Size), 0
+		t.received, t.reconciled, t.shown, t.blocked = min(c.Received, t.Size), min(c.Reconciled, t.Size), 0, false
 		if l.state == holdfast.Offline && t.Journal == holdfast.Evidence {
 			t.outageUntil = t.Size
 		}
@@ -202,7 +203,7 @@ func (l *Line) Next(now int64) *Slot {
 // unsent: records, or a checkpoint that covers what the cloud holds and has
 // not reconciled.
 func (t *track) unsent() bool {
-	return t.received < t.Size || t.checkpoint > t.reconciled && t.checkpoint > t.shown
+	return !t.blocked && (t.received < t.Size || t.checkpoint > t.reconciled && t.checkpoint > t.shown)
 }
 
 // Acked takes the answer to the upload under way.
@@ -223,6 +224,14 @@ func (l *Line) Mismatched(now int64, s Slot, expected uint64) {
 	l.next = now // ask for all cursors: something is not as we thought
 	if t := l.track(s.Journal, s.Epoch); t != nil {
 		t.received, t.shown = min(expected, t.Size), 0
+	}
+}
+
+// Block gives up on the rest of an epoch: its records are not on the disk.
+func (l *Line) Block(s Slot) {
+	l.done(s)
+	if t := l.track(s.Journal, s.Epoch); t != nil {
+		t.blocked, t.outageUntil = true, 0
 	}
 }
 

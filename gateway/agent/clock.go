@@ -27,10 +27,9 @@ const (
 // monotonic time: what NTP, a GPS receiver or a person does to the system clock
 // afterwards is ignored.
 type Clock struct {
-	boot  uint32
-	start time.Time // with Go's monotonic reading
-
 	mu     sync.Mutex
+	boot   uint32
+	start  time.Time          // of the boot, with Go's monotonic reading
 	wall   holdfast.UnixMilli // at mono; 0: never synchronised
 	mono   int64
 	synced int64 // mono of the last agreement with the cloud
@@ -38,6 +37,17 @@ type Clock struct {
 
 // NewClock starts the clock of boot number boot.
 func NewClock(boot uint32) *Clock { return &Clock{boot: boot, start: time.Now()} }
+
+// Reboot begins boot number boot: a core that was discarded and recovered
+// counts as a boot, with a monotonic clock of its own. What the cloud said about
+// the time stays.
+func (c *Clock) Reboot(boot uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	gone := now.Sub(c.start).Milliseconds()
+	c.boot, c.start, c.mono, c.synced = boot, now, c.mono-gone, c.synced-gone
+}
 
 // Now returns the present instant.
 func (c *Clock) Now() holdfast.Instant {

@@ -39,10 +39,8 @@ type core struct {
 	// later returns, once, the inputs that effects gave rise to at once, on this
 	// goroutine, where they could not be put into the feed.
 	later func() []gateway.Input
-	// note hands over a signed checkpoint.
-	note func(checkpoint []byte)
-	// status returns the core's view of itself.
-	status func() any
+	// report says how the core is.
+	report func() *Report
 	// close lets go of files. It is called once, after the last turn.
 	close func() error
 }
@@ -195,12 +193,15 @@ func (e *engine) alive(limit time.Duration) bool {
 	return e.feed() != nil && time.Since(e.started)-time.Duration(e.lastTurn.Load()) < limit
 }
 
-// status asks the core for its view of itself.
-func (e *engine) status(ctx context.Context) (s any, err error) {
+// report asks the core how it is.
+func (e *engine) report(ctx context.Context) (r *Report, err error) {
 	f := e.feed()
 	if f == nil {
 		return nil, errCoreGone
 	}
-	err = f.do(ctx, func(c *core) { s = c.status() })
-	return s, err
+	if err = f.do(ctx, func(c *core) { r = c.report() }); err != nil {
+		return nil, err
+	}
+	r.Recoveries = e.recoveries.Load()
+	return r, nil
 }

@@ -149,7 +149,7 @@ func TestStatusOfAHangingCore(t *testing.T) {
 		time.Sleep(2 * TickEvery) // the core is at the disk now
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := e.status(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := e.report(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want a deadline", err)
 		}
 		time.Sleep(time.Minute)
@@ -184,6 +184,10 @@ func TestClockQuality(t *testing.T) {
 		c.Sync(cloud+3_600_000+1_500, 0) // half a second off: within tolerance
 		if now := c.Now(); now.Wall != cloud+3_600_000+1_000 {
 			t.Errorf("stepped by jitter to %v", now.Wall)
+		}
+		c.Reboot(8)
+		if now := c.Now(); now.Boot != 8 || now.Mono != 0 || now.Wall != cloud+3_600_000+1_000 || now.Quality != holdfast.Synchronised {
+			t.Errorf("after a reboot: %+v", now)
 		}
 		time.Sleep(SyncHolds + time.Second)
 		if now := c.Now(); now.Quality != holdfast.Relative {

@@ -51,8 +51,7 @@ func (r *recorder) core() *core {
 			return nil
 		},
 		later:  func() []gateway.Input { return nil },
-		note:   func([]byte) {},
-		status: func() any { return "status" },
+		report: func() *Report { return &Report{} },
 		close:  func() error { r.closed++; return nil },
 	}
 }

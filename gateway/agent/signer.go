@@ -72,10 +72,7 @@ func (s *signer) checkpoint(f *feed, origin string, size uint64, root holdfast.H
 			s.log.Error("signing a checkpoint failed", "origin", origin, "size", size, "err", err.Error())
 			return
 		}
-		select {
-		case f.calls <- func(c *core) { c.note(note) }:
-		case <-f.done:
-		}
+		f.put(gateway.CheckpointSigned{Size: size, Note: note})
 	})
 	if !ok {
 		s.log.Warn("checkpoint left out, too many signatures are waiting", "origin", origin, "size", size)

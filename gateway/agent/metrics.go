@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-ev/holdfast"
+)
+
+// scrapeTimeout bounds how long a scrape waits for the core, which may be at
+// the disk. A scrape that gets no answer leaves the core's metrics out rather
+// than showing old ones as new.
+const scrapeTimeout = 3 * time.Second
+
+// metrics turns a report into Prometheus metrics at each scrape. Nothing is
+// labelled with a session or a token.
+type metrics struct {
+	software string
+	report   func(ctx context.Context) (*Report, error)
+	server   *chargerServer
+	link     *linkMetrics
+}
+
+// linkMetrics are counted where the calls are made.
+type linkMetrics struct {
+	mismatches  atomic.Int64
+	firstAnswer prometheus.Histogram
+}
+
+func newLinkMetrics() *linkMetrics {
+	return &linkMetrics{firstAnswer: prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "holdfast_first_success_after_reconnect_seconds",
+		Help:    "Time from the first answered hello after an outage to the first acknowledged upload.",
+		Buckets: []float64{0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000},
+	})}
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+var linkStates = []holdfast.LinkState{holdfast.Online, holdfast.Offline, holdfast.Syncing, holdfast.Synced}
+
+// Describe implements prometheus.Collector. The metrics depend on what the core
+// says, so none is promised.
+func (m *metrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	gauge := func(name, help string, v float64, lv ...string) func(labels ...string) {
+		return func(labels ...string) {
+			out <- prometheus.MustNewConstMetric(desc(name, help, labels...), prometheus.GaugeValue, v, lv...)
+		}
+	}
+	count := func(name, help string, v float64, lv ...string) func(labels ...string) {
+		return func(labels ...string) {
+			out <- prometheus.MustNewConstMetric(desc(name, help, labels...), prometheus.CounterValue, v, lv...)
+		}
+	}
+	gauge("holdfast_build_info", "Version of the software; the value is always 1.", 1, m.software, runtime.Version())("version", "goversion")
+	for i, kind := range refusalKinds {
+		count("holdfast_charger_refusals_total", "Charger connections turned away.", float64(m.server.refused[i].Load()), kind)("kind")
+	}
+	count("holdfast_reconcile_mismatches_total", "Uploads answered with another expected position.", float64(m.link.mismatches.Load()), "position")("code")
+	m.link.firstAnswer.Collect(out)
+
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	r, err := m.report(ctx)
+	up := 0.0
+	if err == nil {
+		up = 1
+	}
+	gauge("holdfast_core_up", "Whether the gateway's core answers.", up)()
+	if err != nil {
+		return
+	}
+	for _, s := range linkStates {
+		is := 0.0
+		if s == r.Link {
+			is = 1
+		}
+		gauge("holdfast_link_state", "The link to the cloud: 1 for the state it is in.", is, string(r.Site), string(s))("site", "state")
+	}
+	for k, n := range r.counters.Transitions {
+		count("holdfast_link_transitions_total", "Changes of the link state.", float64(n), string(k.From), string(k.To), string(k.Cause))("from", "to", "cause")
+	}
+	for k, n := range r.counters.Starts {
+		count("holdfast_session_starts_total", "Decisions about starting a session.", float64(n), k.Result, k.Source)("result", "source")
+	}
+	for kind, n := range r.counters.Security {
+		count("holdfast_security_events_total", "Security events.", float64(n), kind)("kind")
+	}
+	for code, n := range r.counters.Exceptions {
+		count("holdfast_exceptions_total", "Exceptions raised for a person.", float64(n), code)("code")
+	}
+	for kind, n := range r.counters.Limits {
+		count("holdfast_session_limits_total", "Sessions that reached a limit.", float64(n), kind)("kind")
+	}
+	count("holdfast_charger_calls_total", "OCPP calls from chargers.", float64(r.counters.Calls))()
+	count("holdfast_charger_bad_frames_total", "Messages that were not OCPP.", float64(r.counters.BadFrames))()
+	count("holdfast_core_recoveries_total", "Times the core was discarded and recovered.", float64(r.Recoveries))()
+	gauge("holdfast_journal_records", "Records in the evidence journal's epoch.", float64(r.Records))()
+	gauge("holdfast_journal_unsynced_records", "Evidence records that the cloud has not reconciled.", float64(r.Backlog))()
+	gauge("holdfast_journal_bytes", "Bytes of the evidence journal.", float64(r.Bytes))()
+	gauge("holdfast_journal_free_bytes", "Bytes that the evidence journal may grow by.", float64(r.FreeBytes))()
+	gauge("holdfast_oldest_unsynced_timestamp_seconds", "When the oldest record that is not reconciled was written; 0: none.", float64(r.OldestUnsynced)/1000)()
+	gauge("holdfast_sessions_running", "Sessions that are running.", float64(len(r.Sessions)))()
+	gauge("holdfast_charger_sockets", "Open charger connections.", float64(r.Sockets))()
+	gauge("holdfast_exposure_micros", "Money at risk in offline decisions, in millionths.", float64(r.Exposure))()
+}

@@ -1,0 +1,32 @@
+package agent
+
+import (
+	"maps"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/gateway"
+)
+
+// A Report is what the local API says about a running gateway: the core's
+// status and what only the daemon knows.
+type Report struct {
+	gateway.Status
+	// Recoveries counts the times that the core was discarded because the disk
+	// had failed, since the process started.
+	Recoveries int64 `json:"recoveries"`
+	// Sockets counts open charger connections, the fenced ones that are still
+	// closing included.
+	Sockets int `json:"sockets"`
+	// OldestUnsynced is when the oldest evidence record that the cloud has not
+	// reconciled was written; 0 when there is none.
+	OldestUnsynced holdfast.UnixMilli `json:"oldest_unsynced,omitempty"`
+
+	counters gateway.Counters
+}
+
+// cloneCounters copies counts out of the core's goroutine.
+func cloneCounters(c gateway.Counters) gateway.Counters {
+	c.Starts, c.Limits, c.Security = maps.Clone(c.Starts), maps.Clone(c.Limits), maps.Clone(c.Security)
+	c.Exceptions, c.Transitions = maps.Clone(c.Exceptions), maps.Clone(c.Transitions)
+	return c
+}
