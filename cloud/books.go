@@ -76,7 +76,7 @@ type CDR struct {
 	ID       string             `json:"id"`
 	Session  holdfast.SessionID `json:"session"`
 	Site     holdfast.SiteID    `json:"site"`
-	Revision int                `json:"revision"`         // 1, 2, ...
+	Revision int                `json:"revision"`          // 1, 2, ...
 	Credits  string             `json:"credits,omitempty"` // the CDR that this one takes back
 	Current  bool               `json:"current"`           // neither a credit nor credited
 	Added    holdfast.UnixMilli `json:"added"`

@@ -49,6 +49,8 @@ func (e *EvidenceError) Error() string {
 	return fmt.Sprintf("%s: %s %s at %d: %s", e.Code, e.Journal, e.Epoch, e.At, e.Detail)
 }
 
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
+
 // invalid returns an error that wraps [ErrInvalid].
 func invalid(op, format string, args ...any) error {
 	return fmt.Errorf("%s: %s: %w", op, fmt.Sprintf(format, args...), ErrInvalid)

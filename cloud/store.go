@@ -158,12 +158,16 @@ func Kinds() []Kind {
 // all.
 func (k Kind) Fields() []string {
 	switch k {
-	case KindCode, KindGateway, KindTariffAt:
+	case KindCode, KindGateway:
 		return []string{"site"}
+	case KindTariffAt:
+		return []string{"site", "tariff"}
 	case KindStream:
 		return []string{"gateway"}
 	case KindSealKey:
 		return []string{"gateway", "token"}
+	case KindTariff:
+		return []string{"tariff"}
 	case KindTokenAt, KindGrant:
 		return []string{"site", "token"}
 	case KindDirective:

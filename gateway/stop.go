@@ -85,7 +85,9 @@ func stopRegister(in []holdfast.Reading) (wh *holdfast.WattHours) {
 
 // finish writes an end, prices it for the exposure, and asks for what follows.
 func (g *Gateway) finish(ses *Session, b *record.SessionEnded) {
-	g.last(ses)
+	if b.Stop == nil {
+		g.last(ses)
+	}
 	b.Cost = g.cost(ses, b)
 	g.lastEnd = g.state.Next
 	g.emit(record.Record{Session: ses.ID, Charger: ses.Charger, Body: b})

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
-func (s *Server) bookRoutes(mux *http.ServeMux) {
+func (s *Server) bookRoutes(mux *routes) {
 	mux.Handle("GET /v1/sessions", handle(s, route{name: "sessions.list"}, s.sessions))
 	mux.Handle("GET /v1/sessions/{session}", handle(s, route{name: "sessions.show"}, s.session))
 	mux.Handle("GET /v1/cdrs", handle(s, route{name: "cdrs.list"}, s.cdrs))
@@ -119,7 +119,7 @@ type Queued struct {
 	Expires   holdfast.UnixMilli `json:"expires"`
 }
 
-func (s *Server) commandRoutes(mux *http.ServeMux) {
+func (s *Server) commandRoutes(mux *routes) {
 	command(s, mux, "start", s.plane.RemoteStart)
 	command(s, mux, "trigger", s.plane.Trigger)
 	command(s, mux, "config", s.plane.Config)
@@ -152,7 +152,7 @@ func (s *Server) commandRoutes(mux *http.ServeMux) {
 }
 
 // command routes POST /v1/sites/{site}/NAME to one of the plane's commands.
-func command[B any](s *Server, mux *http.ServeMux, name string,
+func command[B any](s *Server, mux *routes, name string,
 	ask func(context.Context, holdfast.UnixMilli, holdfast.SiteID, B, string) (string, error)) {
 	mux.Handle("POST /v1/sites/{site}/"+name,
 		handle(s, route{name: "commands." + name, limit: uplink.MaxMessageBytes / 16, status: http.StatusAccepted},

@@ -30,8 +30,8 @@ const (
 )
 
 // gateways makes the gateway endpoint. docs/uplink.md describes every route.
-func (s *Server) gateways() http.Handler {
-	device := http.NewServeMux()
+func (s *Server) gateways() *routes {
+	device := newRoutes()
 	device.Handle("POST /v1/gateways/{id}/hello", s.device(handle(s,
 		route{name: "hello", limit: uplink.MaxMessageBytes, lenient: true}, s.hello)))
 	device.Handle("POST /v1/gateways/{id}/authorize", s.device(handle(s,
@@ -40,7 +40,7 @@ func (s *Server) gateways() http.Handler {
 	device.Handle("GET /v1/gateways/{id}/link", s.device(s.link()))
 	device.Handle("POST /v1/enrol", handle(s, route{name: "enrol", limit: smallBody, lenient: true}, s.enrol))
 	device.Handle("GET /healthz", s.health())
-	device.Handle("/", s.notFound(device))
+	device.Handle("/", s.notFound(device.ServeMux))
 	return device
 }
 

@@ -26,6 +26,21 @@ type route struct {
 	status  int    // of success; 0 is 200
 }
 
+// routes is a mux that remembers its patterns, so that a test can compare them
+// with docs/api.md and knock at each without a token.
+type routes struct {
+	*http.ServeMux
+	patterns []string
+}
+
+func newRoutes() *routes { return &routes{ServeMux: http.NewServeMux()} }
+
+// Handle registers h for pattern.
+func (r *routes) Handle(pattern string, h http.Handler) {
+	r.patterns = append(r.patterns, pattern)
+	r.ServeMux.Handle(pattern, h)
+}
+
 // A call is one request on its way through an endpoint.
 type call struct {
 	id      string             // request id, in the answer and in the log

@@ -21,15 +21,15 @@ const (
 const operatorName = "api"
 
 // operators makes the operators' endpoint. docs/api.md describes every route.
-func (s *Server) operators() http.Handler {
-	api := http.NewServeMux()
+func (s *Server) operators() *routes {
+	api := newRoutes()
 	s.siteRoutes(api)
 	s.accessRoutes(api)
 	s.bookRoutes(api)
 	s.commandRoutes(api)
-	api.Handle("/", s.notFound(api))
+	api.Handle("/", s.notFound(api.ServeMux))
 
-	mux := http.NewServeMux()
+	mux := newRoutes()
 	mux.Handle("/v1/", s.operator(api))
 	mux.Handle("GET /healthz", s.health())
 	mux.Handle("GET /readyz", s.ready())
@@ -38,7 +38,8 @@ func (s *Server) operators() http.Handler {
 		metrics = s.operator(metrics)
 	}
 	mux.Handle("GET /metrics", metrics)
-	mux.Handle("/", s.notFound(mux))
+	mux.Handle("/", s.notFound(mux.ServeMux))
+	mux.patterns = append(mux.patterns, api.patterns...)
 	return mux
 }
 
@@ -81,7 +82,7 @@ type NewSite struct {
 	Endpoint    string             `json:"endpoint"`     // where the gateway redeems it
 }
 
-func (s *Server) siteRoutes(mux *http.ServeMux) {
+func (s *Server) siteRoutes(mux *routes) {
 	mux.Handle("POST /v1/sites", handle(s, route{name: "sites.add", limit: smallBody, status: http.StatusCreated},
 		func(ctx context.Context, c *call, in cloud.AddSite) (NewSite, error) {
 			in.By = operatorName
@@ -126,7 +127,7 @@ func (s *Server) siteRoutes(mux *http.ServeMux) {
 	s.gatewayReads(mux)
 }
 
-func (s *Server) gatewayReads(mux *http.ServeMux) {
+func (s *Server) gatewayReads(mux *routes) {
 	mux.Handle("GET /v1/gateways", handle(s, route{name: "gateways.list"},
 		func(ctx context.Context, c *call, _ none) (List[cloud.Gateway], error) {
 			page, _, err := c.page()
@@ -168,7 +169,7 @@ type SiteList struct {
 	Statement []byte `json:"statement"` // COSE_Sign1, typ holdfast/list+v1
 }
 
-func (s *Server) accessRoutes(mux *http.ServeMux) {
+func (s *Server) accessRoutes(mux *routes) {
 	mux.Handle("POST /v1/tokens", handle(s, route{name: "tokens.put", limit: smallBody},
 		func(ctx context.Context, c *call, in cloud.PutToken) (cloud.Token, error) {
 			in.By = operatorName
@@ -205,7 +206,7 @@ func (s *Server) accessRoutes(mux *http.ServeMux) {
 	s.tariffRoutes(mux)
 }
 
-func (s *Server) tariffRoutes(mux *http.ServeMux) {
+func (s *Server) tariffRoutes(mux *routes) {
 	mux.Handle("POST /v1/tariffs", handle(s, route{name: "tariffs.put", limit: tariffBody},
 		func(ctx context.Context, c *call, in cloud.PutTariff) (cloud.Tariff, error) {
 			in.By = operatorName

@@ -96,7 +96,7 @@ func (l *Loop) openLogs(o *Options, rep *Report) (err error) {
 		return err
 	}
 	if rep.Telemetry.Lost != nil {
-		if err := l.logs[holdfast.Telemetry].NewEpoch(o.Epochs[1]); err != nil {
+		if err := l.logs[holdfast.Telemetry].NewEpoch(o.Epochs[1], string(record.EpochLostHistory)); err != nil {
 			return fmt.Errorf("new telemetry epoch: %w", err)
 		}
 	}
@@ -143,7 +143,7 @@ func (l *Loop) newEpoch(o *Options, rep *Report) (*record.EpochOpened, error) {
 		b.Reason, b.Detail = record.EpochLostHistory, "a crash interrupted the opening of this epoch"
 	}
 	if rep.Evidence.Lost != nil || o.Restart != nil {
-		if err := log.NewEpoch(o.Epochs[0]); err != nil {
+		if err := log.NewEpoch(o.Epochs[0], string(b.Reason)); err != nil {
 			return nil, fmt.Errorf("new evidence epoch: %w", err)
 		}
 		rep.NewEpoch, l.checkpoint = true, 0

@@ -31,8 +31,8 @@ CREATE TABLE contact    (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body B
 CREATE TABLE sealkey    (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, gateway TEXT NOT NULL, token TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE token      (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;
 CREATE TABLE tokenat    (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site TEXT NOT NULL, token TEXT NOT NULL, body BLOB NOT NULL) STRICT;
-CREATE TABLE tariff     (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;
-CREATE TABLE tariffat   (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE tariff     (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, tariff TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE tariffat   (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site TEXT NOT NULL, tariff TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE "grant"    (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site TEXT NOT NULL, token TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE list       (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;
 CREATE TABLE directive  (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, gateway TEXT NOT NULL, kind TEXT NOT NULL, pending TEXT NOT NULL, body BLOB NOT NULL) STRICT;
@@ -49,6 +49,7 @@ CREATE INDEX stream_gateway    ON stream (gateway);
 CREATE INDEX sealkey_token     ON sealkey (token, gateway);
 CREATE INDEX tokenat_site      ON tokenat (site);
 CREATE INDEX tokenat_token     ON tokenat (token);
+CREATE INDEX tariff_tariff     ON tariff (tariff);
 CREATE INDEX tariffat_site     ON tariffat (site);
 CREATE INDEX grant_token       ON "grant" (token);
 CREATE INDEX directive_pending ON directive (gateway, pending);
