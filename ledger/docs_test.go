@@ -3,10 +3,15 @@ package ledger_test
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/ledger"
 )
 
@@ -57,14 +62,42 @@ func TestExceptionsDoc(t *testing.T) {
 	}
 }
 
+// TestEveryCodeInTheTreeIsListed: a code that some package raises and that no
+// person can look up is a defect.
+func TestEveryCodeInTheTreeIsListed(t *testing.T) {
+	literal := regexp.MustCompile(`"((?:FEAS|AUTH|EVID|PAIR|RATE|CONF|DELV)_[A-Z_]+)"`)
+	found := 0
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range literal.FindAllSubmatch(b, -1) {
+			code := string(m[1])
+			found++
+			if _, ok := ledger.KindOf(code); !ok && !slices.Contains(holdfast.Causes(), holdfast.Cause(code)) {
+				t.Errorf("%s speaks of %s, which ledger.Kinds does not list", path, code)
+			}
+		}
+		return nil
+	})
+	if err != nil || found < len(ledger.Kinds()) {
+		t.Errorf("found %d codes: %v", found, err)
+	}
+}
+
 // TestKindsAreWhole: every code is unique, well formed, and tells a person what
 // to do; every code that the ledger can find has a story in this suite.
 func TestKindsAreWhole(t *testing.T) {
 	told := map[string]bool{
 		// Found between two sessions: neighbours_test.go.
 		ledger.FeasOverlap: true, ledger.FeasRegisterOverlap: true, ledger.EvidEnergyOutside: true, ledger.PairDuplicate: true,
-		// Raised by the gateway, passed on: its own suite tells them.
-		"EVID_HISTORY_LOST": true, "EVID_SEGMENT_DAMAGED": true, "PAIR_GUESSED": true, "PAIR_LATE_START": true,
+		// Raised by the gateway or by the cloud's door, and passed on: their own
+		// suites tell them.
+		"EVID_SIGNATURE": true, "EVID_CHAIN_GAP": true, "EVID_FRAME": true, "EVID_RECEIPT": true, "EVID_HISTORY_LOST": true, "EVID_SEGMENT_DAMAGED": true, "PAIR_GUESSED": true, "PAIR_LATE_START": true,
 	}
 	for _, f := range findings() {
 		told[f.code] = true
