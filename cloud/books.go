@@ -1,8 +1,10 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/record"
@@ -27,6 +29,7 @@ type Session struct {
 	Charger   holdfast.ChargerID  `json:"charger"`
 	EVSE      int                 `json:"evse"`
 	Running   bool                `json:"running"`
+	Failed    bool                `json:"failed"` // ended at once and without energy: there is no CDR
 	Stage     Stage               `json:"stage"`
 	Offline   bool                `json:"offline"` // began while the site's link was down, or the charger was offline
 	Started   holdfast.UnixMilli  `json:"started"`
@@ -97,28 +100,6 @@ type CDRFilter struct {
 	Current bool // leave out credits and what they took back
 }
 
-// An Exception is a case for a person.
-type Exception struct {
-	ID       string             `json:"id"`
-	Code     string             `json:"code"`
-	State    string             `json:"state"` // "open", or "resolved": later evidence answered it
-	Site     holdfast.SiteID    `json:"site"`
-	Gateway  holdfast.GatewayID `json:"gateway"`
-	Session  holdfast.SessionID `json:"session,omitzero"`
-	Pos      *holdfast.Pos      `json:"pos,omitempty"`
-	Opened   holdfast.UnixMilli `json:"opened"`
-	Resolved holdfast.UnixMilli `json:"resolved,omitempty"`
-	Detail   string             `json:"detail"`
-	Evidence []string           `json:"evidence,omitempty"` // positions, or archive names of bytes that were set aside
-}
-
-// An ExceptionFilter narrows a list of exceptions.
-type ExceptionFilter struct {
-	Site  holdfast.SiteID
-	Code  string
-	State string // "open", "resolved", "" both
-}
-
 // An Entry is one line of the ledger: a double entry has at least two, and the
 // lines of one Booking sum to zero.
 type Entry struct {
@@ -149,34 +130,106 @@ type Balance struct {
 }
 
 // Session returns one session with its evidence, [ErrNotFound].
-func (p *Plane) Session(ctx context.Context, id holdfast.SessionID) (SessionDetail, error) {
-	panic("first slice")
+func (p *Plane) Session(ctx context.Context, id holdfast.SessionID) (d SessionDetail, err error) {
+	err = p.o.Store.View(ctx, func(tx Tx) error {
+		if d.Session, err = get[Session](tx, KindSession, id.String()); err != nil {
+			return err
+		}
+		of := Query{Where: Fields{"session": id.String()}, Oldest: true}
+		if d.CDRs, err = all[CDR](tx, KindCDR, of); err != nil {
+			return err
+		}
+		if d.Exceptions, err = all[Exception](tx, KindException, of); err != nil {
+			return err
+		}
+		d.Evidence, err = evidenceOf(tx, id)
+		return err
+	})
+	if err != nil {
+		return SessionDetail{}, err
+	}
+	return d, nil
+}
+
+func evidenceOf(tx Tx, id holdfast.SessionID) ([]Evidence, error) {
+	rows, err := tx.SessionRecords(id)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Evidence, 0, len(rows))
+	streams := map[uint64]stream{}
+	for _, r := range rows {
+		st, ok := streams[r.Stream]
+		if !ok {
+			if st, err = streamByNumber(tx, r.Stream); err != nil {
+				return nil, err
+			}
+			streams[r.Stream] = st
+		}
+		out = append(out, Evidence{st.pos(r.Seq), r.Leaf, uint64(r.Seq) < st.Reconciled, r.Body})
+	}
+	return out, nil
 }
 
 // Sessions lists sessions.
 func (p *Plane) Sessions(ctx context.Context, f SessionFilter, page Page) (list []Session, next string, err error) {
-	panic("first slice")
+	where := Fields{"site": string(f.Site), "charger": string(f.Charger), "stage": string(f.Stage)}
+	if f.Running != nil {
+		where["running"] = flag(*f.Running)
+	}
+	return paged(ctx, p, KindSession, where, page, asStored[Session])
 }
 
 // CDRs lists charge detail records.
 func (p *Plane) CDRs(ctx context.Context, f CDRFilter, page Page) (list []CDR, next string, err error) {
-	panic("first slice")
-}
-
-// Exceptions lists exceptions.
-func (p *Plane) Exceptions(ctx context.Context, f ExceptionFilter, page Page) (list []Exception, next string, err error) {
-	panic("first slice")
+	where := Fields{"site": string(f.Site)}
+	if !f.Session.IsZero() {
+		where["session"] = f.Session.String()
+	}
+	if f.Current {
+		where["current"] = "1"
+	}
+	return paged(ctx, p, KindCDR, where, page, asStored[CDR])
 }
 
 // Ledger lists ledger entries.
 func (p *Plane) Ledger(ctx context.Context, f LedgerFilter, page Page) (list []Entry, next string, err error) {
-	panic("first slice")
+	where := Fields{"site": string(f.Site), "account": f.Account}
+	if !f.Session.IsZero() {
+		where["session"] = f.Session.String()
+	}
+	return paged(ctx, p, KindEntry, where, page, asStored[Entry])
 }
 
-// Balances sums the ledger by account and currency. The sum over accounts is
-// zero in every currency.
-func (p *Plane) Balances(ctx context.Context, f LedgerFilter) ([]Balance, error) {
-	panic("first slice")
+// Balances sums the ledger by account and currency. The sum over all accounts is
+// zero in every currency. Sums are kept by site and account; of one session they
+// are [ErrInvalid]: list its entries.
+func (p *Plane) Balances(ctx context.Context, f LedgerFilter) (out []Balance, err error) {
+	if !f.Session.IsZero() {
+		return nil, invalid("balances", "by session: list the entries of the session instead")
+	}
+	out = []Balance{}
+	err = p.o.Store.View(ctx, func(tx Tx) error {
+		docs, err := all[balanceDoc](tx, KindBalance, Query{})
+		if err != nil {
+			return err
+		}
+		for _, d := range docs {
+			if f.Site != "" && d.Site != f.Site || f.Account != "" && d.Account != f.Account {
+				continue
+			}
+			i := slices.IndexFunc(out, func(b Balance) bool { return b.Account == d.Account && b.Currency == d.Currency })
+			if i < 0 {
+				i, out = len(out), append(out, Balance{Account: d.Account, Currency: d.Currency})
+			}
+			out[i].Amount += d.Amount
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b Balance) int {
+		return cmp.Or(cmp.Compare(a.Currency, b.Currency), cmp.Compare(a.Account, b.Account))
+	})
+	return out, err
 }
 
 // Totals are counts for metrics.
@@ -191,4 +244,25 @@ type Totals struct {
 }
 
 // Totals counts what is in the books.
-func (p *Plane) Totals(ctx context.Context) (Totals, error) { panic("first slice") }
+func (p *Plane) Totals(ctx context.Context) (t Totals, err error) {
+	t.OpenExceptions = map[string]int{}
+	err = p.o.Store.View(ctx, func(tx Tx) error {
+		if t.Sites, err = tx.Count(KindSite, nil); err != nil {
+			return err
+		}
+		sites, err := all[totalDoc](tx, KindTotal, Query{})
+		if err != nil {
+			return err
+		}
+		for _, d := range sites {
+			t.Sessions, t.Running, t.CDRs = t.Sessions+d.Sessions, t.Running+d.Running, t.CDRs+d.CDRs
+			t.Records, t.Energy = t.Records+d.Records, t.Energy+d.Energy
+		}
+		open, err := tx.List(KindException, Query{Where: Fields{"state": StateOpen}})
+		for _, d := range open {
+			t.OpenExceptions[d.Fields["code"]]++
+		}
+		return err
+	})
+	return t, err
+}

@@ -41,15 +41,15 @@ type directiveDoc struct {
 // start tomorrow. Installs never expire.
 const DirectiveLifeMillis = 120_000
 
-// MaxPending bounds the directives that wait for one gateway: a site that was
-// dark for a year gets its installs, not a year of commands.
+// MaxPending bounds the commands and grants that wait for one gateway; lists
+// and tariffs supersede each other and always find room.
 const MaxPending = 4096
 
 // maxDirectiveBytes bounds the directives of one answer as JSON, so that a
 // Welcome stays within [uplink.MaxMessageBytes]. One directive always goes.
 const maxDirectiveBytes = uplink.MaxMessageBytes - 64<<10
 
-// store writes d with its fields.
+// put writes d with its fields.
 func (d directiveDoc) put(tx Tx) error {
 	pending := ""
 	if d.Outcome == "" {
@@ -61,6 +61,9 @@ func (d directiveDoc) put(tx Tx) error {
 
 // queue gives d an id and stores it.
 func (p *Plane) queue(tx Tx, now holdfast.UnixMilli, by string, d directiveDoc) (string, error) {
+	if d.Kind == uplink.InstallList || d.Kind == uplink.InstallTariff { // one of each at most waits, and it has to get there
+		return p.enqueue(tx, now, by, d)
+	}
 	waiting, err := tx.Count(KindDirective, Fields{"gateway": string(d.Gateway), "pending": "1"})
 	if err != nil {
 		return "", err
@@ -68,6 +71,10 @@ func (p *Plane) queue(tx Tx, now holdfast.UnixMilli, by string, d directiveDoc) 
 	if waiting >= MaxPending {
 		return "", fmt.Errorf("%s to %s: %d directives wait already: %w", d.Kind, d.Gateway, waiting, ErrFull)
 	}
+	return p.enqueue(tx, now, by, d)
+}
+
+func (p *Plane) enqueue(tx Tx, now holdfast.UnixMilli, by string, d directiveDoc) (string, error) {
 	random, err := p.randomHex(12)
 	if err != nil {
 		return "", err

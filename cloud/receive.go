@@ -2,10 +2,81 @@ package cloud
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/journal"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
+
+// A slice is one upload, as it is archived and noted.
+type slice struct {
+	Gateway holdfast.GatewayID `json:"gateway"`
+	Journal holdfast.Journal   `json:"journal"`
+	Epoch   holdfast.Epoch     `json:"epoch"`
+	First   holdfast.Seq       `json:"first"`
+	Records int                `json:"records"`
+	Bytes   int                `json:"bytes"`
+	Archive string             `json:"archive"` // name there
+	Code    string             `json:"code,omitempty"`
+	Detail  string             `json:"detail,omitempty"`
+
+	frames []journal.Frame // without the keys
+	leaves []holdfast.Hash // of the records
+	keys   [][]byte        // bodies of the key frames
+	bytes  []byte          // of frames
+}
+
+// frameOverhead is what a frame takes beside its body (docs/journal.md).
+const frameOverhead = 20
+
+// readSlice parses an upload and splits off the keys: they are the only part of
+// a journal that is ever destroyed, so they are not archived with the rest.
+func readSlice(gw holdfast.GatewayID, j holdfast.Journal, e holdfast.Epoch, first holdfast.Seq, b []byte) (*slice, error) {
+	const op = "receive"
+	if len(b) == 0 || len(b) > uplink.MaxSliceBytes {
+		return nil, invalid(op, "slice of %d bytes, want 1 to %d", len(b), uplink.MaxSliceBytes)
+	}
+	if first > maxSeq || e.IsZero() {
+		return nil, invalid(op, "position %s %d", e, first)
+	}
+	frames, err := journal.ParseSlice(b, first)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", op, err, ErrInvalid)
+	}
+	s := &slice{Gateway: gw, Journal: j, Epoch: e, First: first}
+	off := 0
+	for _, f := range frames {
+		end := off + frameOverhead + len(f.Body)
+		switch f.Kind {
+		case journal.Key:
+			s.keys = append(s.keys, f.Body)
+		case journal.Record:
+			s.leaves = append(s.leaves, holdfast.LeafHash(f.Body))
+			s.Records++
+			fallthrough
+		default:
+			s.frames = append(s.frames, f)
+			s.bytes = append(s.bytes, b[off:end]...)
+		}
+		off = end
+	}
+	s.Bytes = len(s.bytes)
+	s.Archive = s.name("slices")
+	return s, nil
+}
+
+// maxSeq keeps sequence numbers within what every keeper can store.
+const maxSeq = 1<<62 - 1
+
+// name is the slice's name in the archive: its position and its bytes.
+func (s *slice) name(area string) string {
+	h := sha256.Sum256(s.bytes)
+	return key(area, string(s.Gateway), string(s.Journal), s.Epoch.String(), fmt.Sprintf("%016x-%s", uint64(s.First), hex.EncodeToString(h[:8])))
+}
 
 // Receive takes one slice of a gateway's journal: decoded bytes, at most
 // [uplink.MaxSliceBytes], frames of the journal's own format, the first record
@@ -17,15 +88,134 @@ import (
 // [*PositionError] with the position to go on from. A slice that starts
 // anywhere else than at the expected position is a [*PositionError] too, and so
 // is one that overlaps: nothing is merged. Bytes that contradict what is known
-// (another record at a known position, a checkpoint whose root is not ours, a
-// signature that does not verify) are an [*EvidenceError]; they raise an
-// exception, are kept aside, and change nothing else.
-func (p *Plane) Receive(ctx context.Context, now holdfast.UnixMilli, gw holdfast.GatewayID, j holdfast.Journal, e holdfast.Epoch, first holdfast.Seq, slice []byte) (uplink.Ack, error) {
-	panic("first slice")
+// (another record at a known position, a signed root that is not ours, another
+// journal's checkpoint) are an [*EvidenceError]; they raise an exception, are
+// kept aside, and change nothing else. Bytes that are no slice are
+// [ErrInvalid].
+func (p *Plane) Receive(ctx context.Context, now holdfast.UnixMilli, gw holdfast.GatewayID, j holdfast.Journal, e holdfast.Epoch, first holdfast.Seq, b []byte) (ack uplink.Ack, err error) {
+	if _, err := holdfast.ParseJournal(string(j)); err != nil {
+		return ack, fmt.Errorf("receive: %w: %w", err, ErrInvalid)
+	}
+	s, err := readSlice(gw, j, e, first, b)
+	if err != nil {
+		return ack, err
+	}
+	ack, err = p.receive(ctx, now, s)
+	if wrong := (*EvidenceError)(nil); errors.As(err, &wrong) {
+		if kept := p.keepAside(ctx, now, s, wrong); kept != nil {
+			return uplink.Ack{}, kept // an alarm that is not stored was not raised: the gateway tries again
+		}
+	}
+	if err != nil {
+		return uplink.Ack{}, err
+	}
+	return ack, nil
 }
 
-// Rebuild drops every fold (records, cursors, sessions, CDRs, ledger,
-// exceptions, outcomes) and folds the archive again in the order in which it was
-// received. The result is the same, row for row. It runs in one transaction and
-// stops uploads while it does.
-func (p *Plane) Rebuild(ctx context.Context) error { panic("first slice") }
+func (p *Plane) receive(ctx context.Context, now holdfast.UnixMilli, s *slice) (ack uplink.Ack, err error) {
+	// Look before writing: a storm of repetitions must not cost a file each.
+	err = p.o.Store.View(ctx, func(tx Tx) error {
+		f, err := p.newFold(tx, now, 0, s.Gateway)
+		if err != nil {
+			return err
+		}
+		_, _, err = f.examine(s)
+		return err
+	})
+	if err != nil {
+		return ack, err
+	}
+	if err := p.o.Archive.Put(ctx, s.Archive, s.bytes); err != nil {
+		return ack, fmt.Errorf("receive %s %s at %d: archive: %w", s.Gateway, s.Journal, s.First, err)
+	}
+	err = p.o.Store.Update(ctx, func(tx Tx) error {
+		if ack, err = p.take(tx, now, s); err != nil {
+			return err
+		}
+		if err := seen(tx, now, s); err != nil {
+			return err
+		}
+		ack.Directives, err = p.refresh(tx, now, s.Gateway)
+		return err
+	})
+	if err != nil {
+		return uplink.Ack{}, fmt.Errorf("receive %s %s at %d: %w", s.Gateway, s.Journal, s.First, err)
+	}
+	return ack, nil
+}
+
+// take notes a slice in the cloud's journal and folds it.
+func (p *Plane) take(tx Tx, now holdfast.UnixMilli, s *slice) (uplink.Ack, error) {
+	f, err := p.newFold(tx, now, 0, s.Gateway)
+	if err != nil {
+		return uplink.Ack{}, err
+	}
+	st, j, err := f.examine(s)
+	if err != nil {
+		return uplink.Ack{}, err
+	}
+	for _, body := range s.keys {
+		if err := addSealKey(tx, s.Gateway, body); err != nil {
+			return uplink.Ack{}, fmt.Errorf("key frame: %w: %w", err, ErrInvalid)
+		}
+	}
+	if !news(st, s, j) {
+		return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, nil
+	}
+	if f.n, err = note(tx, now, string(s.Gateway), logSlice, s); err != nil {
+		return uplink.Ack{}, err
+	}
+	st, err = f.slice(s, st, j)
+	return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, err
+}
+
+// news reports whether a slice says anything that is not known: a checkpoint
+// that came before, or lies before the cursor, does not.
+func news(st stream, s *slice, j judgement) bool {
+	return s.Records > 0 || j.tree.Size() > st.Reconciled || len(j.bad) > 0
+}
+
+// seen notes the contact.
+func seen(tx Tx, now holdfast.UnixMilli, s *slice) error {
+	c, err := contactOf(tx, s.Gateway)
+	if err != nil {
+		return err
+	}
+	c.Seen = now
+	if s.Journal == holdfast.Evidence {
+		c.Backlog -= min(c.Backlog, uint64(s.Records))
+	}
+	_, err = put(tx, KindContact, string(s.Gateway), nil, c)
+	return err
+}
+
+// keepAside archives bytes that contradict what is known, once for each epoch
+// and code, and raises the exception.
+func (p *Plane) keepAside(ctx context.Context, now holdfast.UnixMilli, s *slice, wrong *EvidenceError) error {
+	s.Code, s.Detail, s.Archive = wrong.Code, wrong.Detail, s.name("refused")
+	known := false
+	err := p.o.Store.View(ctx, func(tx Tx) error {
+		_, err := tx.Get(KindException, s.exceptionKey())
+		if known = err == nil; isNotFound(err) {
+			err = nil
+		}
+		return err
+	})
+	if err != nil || known {
+		return err
+	}
+	if err := p.o.Archive.Put(ctx, s.Archive, s.bytes); err != nil {
+		return fmt.Errorf("keep refused slice of %s aside: %w", s.Gateway, err)
+	}
+	return p.o.Store.Update(ctx, func(tx Tx) error {
+		n, err := note(tx, now, string(s.Gateway), logRefused, s)
+		if err != nil {
+			return err
+		}
+		f, err := p.newFold(tx, now, n, s.Gateway)
+		if err != nil {
+			return err
+		}
+		return f.refused(s)
+	})
+}

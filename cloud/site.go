@@ -17,7 +17,7 @@ type Site struct {
 	Name        string             `json:"name"`
 	Gateway     holdfast.GatewayID `json:"gateway"`
 	Created     holdfast.UnixMilli `json:"created"`
-	Enrolled    holdfast.UnixMilli `json:"enrolled"` // 0: waiting for its gateway
+	Enrolled    holdfast.UnixMilli `json:"enrolled"`     // 0: waiting for its gateway
 	ListVersion uint64             `json:"list_version"` // of the access list that its gateway should have
 	Policy      access.Policy      `json:"policy"`
 	Contact     Contact            `json:"contact"`

@@ -53,6 +53,9 @@ type Tx interface {
 	Get(k Kind, key string) (Doc, error)
 	// List returns the documents of a kind that q asks for.
 	List(k Kind, q Query) ([]Doc, error)
+	// Beside returns the documents nearest below and above a value of one field,
+	// in byte order, among those whose other fields equal where; nil for none.
+	Beside(k Kind, where Fields, field, value string) (before, after *Doc, err error)
 	// Count counts the documents whose fields equal where.
 	Count(k Kind, where Fields) (int, error)
 	// Delete removes a document; an unknown key is no error.
@@ -138,6 +141,7 @@ const (
 	KindList       Kind = "list"       // a site's access list
 	KindDirective  Kind = "directive"  // a directive
 	KindSession    Kind = "session"    // (fold) a session
+	KindPlace      Kind = "place"      // (fold) a session in the row of its EVSE
 	KindCDR        Kind = "cdr"        // (fold) a CDR or a credit
 	KindEntry      Kind = "entry"      // (fold) a line of the ledger
 	KindException  Kind = "exception"  // (fold) a case for a person
@@ -149,7 +153,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindSite, KindCode, KindGateway, KindStream, KindCheckpoint, KindContact, KindSealKey, KindToken, KindTokenAt,
-		KindTariff, KindTariffAt, KindGrant, KindList, KindDirective, KindSession, KindCDR, KindEntry, KindException,
+		KindTariff, KindTariffAt, KindGrant, KindList, KindDirective, KindSession, KindPlace, KindCDR, KindEntry, KindException,
 		KindBalance, KindTotal,
 	}
 }
@@ -174,6 +178,8 @@ func (k Kind) Fields() []string {
 		return []string{"gateway", "kind", "pending"}
 	case KindSession:
 		return []string{"site", "charger", "running", "stage"}
+	case KindPlace:
+		return []string{"row", "at"}
 	case KindCDR:
 		return []string{"site", "session", "current"}
 	case KindEntry:

@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -43,7 +44,9 @@ func (t Token) entry() access.Entry {
 }
 
 // at is whether the token counts at a site.
-func (t Token) at(site holdfast.SiteID) bool { return len(t.Sites) == 0 || slices.Contains(t.Sites, site) }
+func (t Token) at(site holdfast.SiteID) bool {
+	return len(t.Sites) == 0 || slices.Contains(t.Sites, site)
+}
 
 // PutToken adds a token or changes the one that has the same value.
 type PutToken struct {
@@ -114,7 +117,7 @@ func (p *Plane) PutToken(ctx context.Context, now holdfast.UnixMilli, t PutToken
 		}
 		same := doc
 		same.Changed = old.Changed
-		if old.ID != "" && fmt.Sprint(same) == fmt.Sprint(old) {
+		if old.ID != "" && reflect.DeepEqual(same, old) {
 			out = old.Token
 			return nil
 		}

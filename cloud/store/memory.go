@@ -310,6 +310,35 @@ func (t *memoryTx) List(k cloud.Kind, q cloud.Query) ([]cloud.Doc, error) {
 	return out, nil
 }
 
+func (t *memoryTx) Beside(k cloud.Kind, where cloud.Fields, field, value string) (before, after *cloud.Doc, err error) {
+	tab, err := t.table(k)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkWhere(k, cloud.Fields{field: value}); err != nil {
+		return nil, nil, err
+	}
+	ns, err := tab.matching(k, where)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range ns {
+		d := tab.docs[tab.order[n]]
+		switch v := d.Fields[field]; {
+		case v < value && (before == nil || v > before.Fields[field]):
+			before = &d
+		case v > value && (after == nil || v < after.Fields[field]):
+			after = &d
+		}
+	}
+	for _, d := range []*cloud.Doc{before, after} {
+		if d != nil {
+			*d = clone(*d)
+		}
+	}
+	return before, after, nil
+}
+
 func (t *memoryTx) Count(k cloud.Kind, where cloud.Fields) (int, error) {
 	tab, err := t.table(k)
 	if err != nil {

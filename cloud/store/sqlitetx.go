@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-ev/holdfast"
@@ -212,6 +213,34 @@ func (t *sqliteTx) List(k cloud.Kind, q cloud.Query) (out []cloud.Doc, err error
 		return nil, fmt.Errorf("list %s: %w", k, err)
 	}
 	return out, nil
+}
+
+func (t *sqliteTx) Beside(k cloud.Kind, w cloud.Fields, field, value string) (before, after *cloud.Doc, err error) {
+	if err := checkWhere(k, cloud.Fields{field: value}); err != nil {
+		return nil, nil, err
+	}
+	conds, args, err := where(k, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	nearest := func(op, order string) (found *cloud.Doc, err error) {
+		conds := append(slices.Clone(conds), quoted(field)+op+"?")
+		query := `SELECT ` + columns(k) + ` FROM ` + quoted(string(k)) + ` WHERE ` + strings.Join(conds, " AND ") +
+			` ORDER BY ` + quoted(field) + order + ` LIMIT 1`
+		err = t.query(query, append(slices.Clone(args), value), func(r *sql.Rows) error {
+			d, err := scanDoc(k, r)
+			found = &d
+			return err
+		})
+		return found, err
+	}
+	if before, err = nearest(" < ", " DESC"); err == nil {
+		after, err = nearest(" > ", " ASC")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("list %s beside %q: %w", k, value, err)
+	}
+	return before, after, nil
 }
 
 func (t *sqliteTx) Count(k cloud.Kind, w cloud.Fields) (n int, err error) {

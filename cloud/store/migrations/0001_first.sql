@@ -37,6 +37,7 @@ CREATE TABLE "grant"    (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site T
 CREATE TABLE list       (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;
 CREATE TABLE directive  (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, gateway TEXT NOT NULL, kind TEXT NOT NULL, pending TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE session    (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site TEXT NOT NULL, charger TEXT NOT NULL, running TEXT NOT NULL, stage TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE place      (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, "row" TEXT NOT NULL, at TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE cdr        (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site TEXT NOT NULL, session TEXT NOT NULL, current TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE entry      (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site TEXT NOT NULL, session TEXT NOT NULL, account TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE exception  (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site TEXT NOT NULL, session TEXT NOT NULL, code TEXT NOT NULL, state TEXT NOT NULL, body BLOB NOT NULL) STRICT;
@@ -54,6 +55,7 @@ CREATE INDEX tariffat_site     ON tariffat (site);
 CREATE INDEX grant_token       ON "grant" (token);
 CREATE INDEX directive_pending ON directive (gateway, pending);
 CREATE INDEX session_site      ON session (site);
+CREATE INDEX place_row         ON place ("row", at);
 CREATE INDEX cdr_session       ON cdr (session);
 CREATE INDEX cdr_site          ON cdr (site);
 CREATE INDEX entry_session     ON entry (session);

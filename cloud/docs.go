@@ -1,0 +1,134 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-ev/holdfast"
+)
+
+// put stores v as the JSON of a document.
+func put(tx Tx, k Kind, key string, f Fields, v any) (uint64, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return 0, fmt.Errorf("put %s %q: %w", k, key, err)
+	}
+	if f == nil {
+		f = Fields{}
+	}
+	return tx.Put(Doc{Kind: k, Key: key, Fields: f, Body: b})
+}
+
+// get reads a document's JSON.
+func get[T any](tx Tx, k Kind, key string) (v T, err error) {
+	d, err := tx.Get(k, key)
+	if err != nil {
+		return v, err
+	}
+	return decode[T](d)
+}
+
+func decode[T any](d Doc) (v T, err error) {
+	if err := json.Unmarshal(d.Body, &v); err != nil {
+		return v, fmt.Errorf("read %s %q: %w", d.Kind, d.Key, err)
+	}
+	return v, nil
+}
+
+// all lists the documents that q asks for, decoded.
+func all[T any](tx Tx, k Kind, q Query) ([]T, error) {
+	docs, err := tx.List(k, q)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]T, 0, len(docs))
+	for _, d := range docs {
+		v, err := decode[T](d)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// paged answers a list: one page of documents, each made into what is shown.
+func paged[T any](ctx context.Context, p *Plane, k Kind, where Fields, page Page, show func(Tx, Doc) (T, error)) (list []T, next string, err error) {
+	q := Query{Where: Fields{}, Limit: page.Limit, Oldest: page.Oldest}
+	for f, v := range where {
+		if v != "" {
+			q.Where[f] = v
+		}
+	}
+	if q.Limit == 0 {
+		q.Limit = DefaultPage
+	}
+	if q.Limit < 0 || q.Limit > MaxPage {
+		return nil, "", invalid("list "+string(k), "limit %d, want 1 to %d", page.Limit, MaxPage)
+	}
+	if page.Cursor != "" {
+		if q.Cursor, err = strconv.ParseUint(page.Cursor, 36, 64); err != nil || q.Cursor == 0 {
+			return nil, "", invalid("list "+string(k), "cursor %q is not one of ours", page.Cursor)
+		}
+	}
+	most := q.Limit
+	q.Limit++ // one more tells whether there is a next page
+	list = []T{}
+	err = p.o.Store.View(ctx, func(tx Tx) error {
+		docs, err := tx.List(k, q)
+		if err != nil {
+			return err
+		}
+		if len(docs) > most {
+			docs = docs[:most]
+			next = strconv.FormatUint(docs[most-1].N, 36)
+		}
+		for _, d := range docs {
+			v, err := show(tx, d)
+			if err != nil {
+				return err
+			}
+			list = append(list, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return list, next, nil
+}
+
+// asStored shows a document as it is stored.
+func asStored[T any](_ Tx, d Doc) (T, error) { return decode[T](d) }
+
+// note appends to the cloud's own journal.
+func note(tx Tx, now holdfast.UnixMilli, by, kind string, body any) (uint64, error) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return 0, fmt.Errorf("note %s: %w", kind, err)
+	}
+	return tx.AppendLog(LogEntry{At: now, By: by, Kind: kind, Body: b})
+}
+
+// The kinds of entry in the cloud's journal. Their bodies hold no secret.
+const (
+	logSite      = "site.added"
+	logPolicy    = "site.policy"
+	logCode      = "code.issued"
+	logEnrolled  = "gateway.enrolled"
+	logToken     = "token.put"
+	logRevoked   = "token.revoked"
+	logErased    = "token.erased"
+	logTariff    = "tariff.put"
+	logGrant     = "grant.issued"
+	logDirective = "directive.queued"
+	logSlice     = "slice.received"
+	logRefused   = "slice.refused"
+	logSkipped   = "telemetry.skipped"
+)
+
+// key joins the parts of a document's key.
+func key(parts ...string) string { return strings.Join(parts, "/") }

@@ -1,0 +1,314 @@
+package cloud
+
+import (
+	"crypto/ecdsa"
+
+	"fmt"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/journal"
+	"github.com/holdfast-ev/holdfast/record"
+)
+
+// A fold is one step of folding evidence into the tables: what is written, when
+// (the time of the entry in the cloud's journal, so that folding again gives
+// the same rows) and as part of which entry. Receiving and rebuilding use the
+// same fold.
+type fold struct {
+	p       *Plane
+	tx      Tx
+	now     holdfast.UnixMilli
+	n       uint64 // entry of the cloud's journal: what was known by then counts
+	gw      gatewayDoc
+	keys    []*ecdsa.PublicKey
+	streams map[uint64]stream
+	sites   map[holdfast.GatewayID]holdfast.SiteID
+}
+
+func (p *Plane) newFold(tx Tx, now holdfast.UnixMilli, n uint64, gw holdfast.GatewayID) (*fold, error) {
+	f := &fold{p: p, tx: tx, now: now, n: n, streams: map[uint64]stream{}, sites: map[holdfast.GatewayID]holdfast.SiteID{}}
+	var err error
+	if f.gw, err = get[gatewayDoc](tx, KindGateway, string(gw)); err != nil {
+		if isNotFound(err) {
+			err = fmt.Errorf("%w: %w", err, ErrForbidden)
+		}
+		return nil, err
+	}
+	f.sites[gw] = f.gw.Site
+	f.keys, err = f.gw.publicKeys()
+	return f, err
+}
+
+// examine holds a slice against what is known, and writes nothing.
+func (f *fold) examine(s *slice) (st stream, j judgement, err error) {
+	if st, err = streamAt(f.tx, s.Gateway, s.Journal, s.Epoch); err != nil {
+		return st, j, err
+	}
+	if uint64(s.First) != st.Received {
+		if err := f.sameAsKnown(&st, s); err != nil {
+			return st, j, err
+		}
+		return st, j, &PositionError{Journal: s.Journal, Epoch: s.Epoch, Given: s.First, Expected: holdfast.Seq(st.Received)}
+	}
+	if s.Journal == holdfast.Telemetry {
+		return st, j, nil // may have gaps: it has no tree here
+	}
+	j, err = st.judge(f.tx, f.keys, s.frames, s.leaves)
+	return st, j, err
+}
+
+// sameAsKnown compares the part of a slice that lies before the cursor with the
+// records there.
+func (f *fold) sameAsKnown(st *stream, s *slice) error {
+	if s.Journal == holdfast.Telemetry || uint64(s.First) > st.Received {
+		return nil
+	}
+	to := min(uint64(s.First)+uint64(s.Records), st.Received)
+	return f.tx.Leaves(st.n, s.First, holdfast.Seq(to), func(at holdfast.Seq, leaf holdfast.Hash) error {
+		if s.leaves[at-s.First] != leaf {
+			return st.contradiction(at, CodeFork, fmt.Sprintf("record %d is known with leaf %s and came again with leaf %s", at, leaf, s.leaves[at-s.First]))
+		}
+		return nil
+	})
+}
+
+// slice folds an examined slice.
+func (f *fold) slice(s *slice, st stream, j judgement) (stream, error) {
+	before := st.Reconciled
+	st.Received += uint64(s.Records)
+	if s.Journal == holdfast.Telemetry {
+		st.Reconciled = st.Received
+		return st, st.put(f.tx)
+	}
+	st.Reconciled = max(st.Reconciled, j.tree.Size())
+	st.Base = j.tree.AppendFrontier(nil)
+	if err := st.put(f.tx); err != nil {
+		return st, err
+	}
+	rows, records, err := f.rows(st, s)
+	if err != nil {
+		return st, err
+	}
+	if err := f.tx.AddRecords(st.n, rows); err != nil {
+		return st, err
+	}
+	if err := f.checkpoints(&st, j); err != nil {
+		return st, err
+	}
+	if err := f.facts(&st, records); err != nil {
+		return st, err
+	}
+	f.streams[st.n] = st
+	return st, f.sessions(st, rows, before)
+}
+
+// rows makes the rows of a slice's records. One that does not decode is kept
+// like any other: it is part of the tree, and a later version may read it.
+func (f *fold) rows(st stream, s *slice) (rows []Row, records []record.Record, err error) {
+	for _, fr := range s.frames {
+		if fr.Kind != journal.Record {
+			continue
+		}
+		row := Row{Stream: st.n, Seq: fr.Seq, Leaf: s.leaves[len(rows)], Body: fr.Body}
+		r, err := record.Decode(fr.Body)
+		if err != nil {
+			if err := f.raise(exceptionAt(CodeUnreadable, st.pos(fr.Seq), err.Error())); err != nil {
+				return nil, nil, err
+			}
+		}
+		switch r.Body.(type) {
+		case *record.SessionOpened, *record.StopOrphaned:
+			row.Session = holdfast.SessionID(row.Leaf)
+		default:
+			row.Session = r.Session
+		}
+		rows, records = append(rows, row), append(records, r)
+	}
+	return rows, records, nil
+}
+
+// checkpoints keeps the good ones and reports the others.
+func (f *fold) checkpoints(st *stream, j judgement) error {
+	for _, c := range j.good {
+		if _, err := put(f.tx, KindCheckpoint, checkpointKey(st, c.Size), nil, c); err != nil {
+			return err
+		}
+	}
+	for _, b := range j.bad {
+		x := exceptionAt(CodeSignature, st.pos(holdfast.Seq(b.size)), b.detail)
+		x.ID = key("stream", CodeSignature, streamKey(st.Gateway, st.Journal, st.Epoch)) // one case an epoch
+		if err := f.raise(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// facts folds what records say about anything but sessions. records[i] may have
+// no body: it did not decode.
+func (f *fold) facts(st *stream, records []record.Record) error {
+	first := holdfast.Seq(st.Received) - holdfast.Seq(len(records))
+	for i, r := range records {
+		if err := f.fact(st, st.pos(first+holdfast.Seq(i)), r); err != nil {
+			return err
+		}
+	}
+	return f.children(st)
+}
+
+func (f *fold) fact(st *stream, pos holdfast.Pos, r record.Record) error {
+	switch b := r.Body.(type) {
+	case *record.EpochOpened:
+		st.Parent, st.ParentSize, st.ParentRoot = b.Parent, b.ParentSize, b.ParentRoot
+		return f.parent(st)
+	case *record.LinkChanged:
+		return f.link(r.At, b)
+	case *record.DirectiveDone:
+		return f.done(b)
+	case *record.ExceptionRaised:
+		if r.Session.IsZero() { // those of a session come with its outcome
+			return f.raise(exceptionAt(b.Code, pos, b.Detail))
+		}
+	case *record.AccessDecided:
+		return ownSealKey(f.tx, f.gw.ID, b.Sealed, b.Token)
+	case *record.SessionOpened:
+		return ownSealKey(f.tx, f.gw.ID, b.Sealed, b.Token)
+	case *record.StopOrphaned:
+		return ownSealKey(f.tx, f.gw.ID, b.Sealed, b.Token)
+	}
+	return nil
+}
+
+// link keeps the latest link state: boots and the monotonic clock order it, the
+// wall clock does not.
+func (f *fold) link(at holdfast.Instant, b *record.LinkChanged) error {
+	c, err := contactOf(f.tx, f.gw.ID)
+	if err != nil {
+		return err
+	}
+	if at.Boot < c.Since.Boot || at.Boot == c.Since.Boot && at.Mono < c.Since.Mono {
+		return nil
+	}
+	c.Link, c.Cause, c.Since = b.To, b.Cause, at
+	_, err = put(f.tx, KindContact, string(f.gw.ID), nil, c)
+	return err
+}
+
+// done closes a directive of this gateway. The first record counts: each
+// directive has one outcome.
+func (f *fold) done(b *record.DirectiveDone) error {
+	d, err := get[directiveDoc](f.tx, KindDirective, b.ID)
+	if isNotFound(err) || err == nil && d.Gateway != f.gw.ID {
+		return nil // from before a restore of the store, or another's
+	}
+	if err != nil {
+		return err
+	}
+	d.Outcome, d.Detail, d.Statement = b.Outcome, b.Detail, nil
+	return d.put(f.tx)
+}
+
+// parent checks that an epoch continues what is known of its parent. It cannot
+// while the parent is not here as far as the epoch says it went.
+func (f *fold) parent(st *stream) error {
+	if st.Parent.IsZero() {
+		return nil
+	}
+	parent, err := streamAt(f.tx, st.Gateway, st.Journal, st.Parent)
+	if err != nil {
+		return err
+	}
+	st.ParentDue = parent.Received < st.ParentSize
+	if !st.ParentDue {
+		var t journal.Tree
+		err := f.tx.Leaves(parent.n, 0, holdfast.Seq(st.ParentSize), func(_ holdfast.Seq, leaf holdfast.Hash) error {
+			t.Append(leaf)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if t.Size() != st.ParentSize || t.Root() != st.ParentRoot {
+			x := exceptionAt(CodeFork, st.pos(0), fmt.Sprintf("the epoch says it continues %s at size %d with root %s, the records there have root %s",
+				st.Parent, st.ParentSize, st.ParentRoot, t.Root()))
+			if err := f.raise(x); err != nil {
+				return err
+			}
+		}
+	}
+	return st.put(f.tx)
+}
+
+// children checks the epochs that waited for this one.
+func (f *fold) children(st *stream) error {
+	docs, err := f.tx.List(KindStream, Query{Where: Fields{"gateway": string(st.Gateway)}, Oldest: true})
+	if err != nil {
+		return err
+	}
+	for _, d := range docs {
+		child, err := asStream(d)
+		if err != nil {
+			return err
+		}
+		if child.ParentDue && child.Journal == st.Journal && child.Parent == st.Epoch && child.ParentSize <= st.Received {
+			if err := f.parent(&child); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sessions folds the sessions again that rows touch, and those that a new
+// checkpoint covers.
+func (f *fold) sessions(st stream, rows []Row, before uint64) error {
+	touched, err := f.tx.Touched(st.n, holdfast.Seq(before), holdfast.Seq(st.Reconciled))
+	if err != nil {
+		return err
+	}
+	have := make(map[holdfast.SessionID]bool, len(touched))
+	for _, id := range touched {
+		have[id] = true
+	}
+	for _, r := range rows {
+		if !r.Session.IsZero() && !have[r.Session] {
+			have[r.Session] = true
+			touched = append(touched, r.Session)
+		}
+	}
+	for _, id := range touched {
+		if err := f.session(id, true); err != nil {
+			return err
+		}
+	}
+	total, err := totalOf(f.tx, f.gw.Site)
+	if err != nil {
+		return err
+	}
+	total.Records += uint64(len(rows))
+	return total.put(f.tx, f.gw.Site)
+}
+
+// stream reads a stream by its number, once.
+func (f *fold) stream(n uint64) (stream, error) {
+	if s, ok := f.streams[n]; ok {
+		return s, nil
+	}
+	s, err := streamByNumber(f.tx, n)
+	if err == nil {
+		f.streams[n] = s
+	}
+	return s, err
+}
+
+// site returns the site of a gateway, once.
+func (f *fold) site(gw holdfast.GatewayID) (holdfast.SiteID, error) {
+	if s, ok := f.sites[gw]; ok {
+		return s, nil
+	}
+	g, err := get[gatewayDoc](f.tx, KindGateway, string(gw))
+	if err == nil {
+		f.sites[gw] = g.Site
+	}
+	return g.Site, err
+}

@@ -1,0 +1,390 @@
+package cloud
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/ledger"
+	"github.com/holdfast-ev/holdfast/record"
+)
+
+// gathered is the evidence of one session as it lies in the store.
+type gathered struct {
+	owner   holdfast.GatewayID // whose session it is
+	all     []ledger.Item
+	covered []ledger.Item // by verified checkpoints: the only ones that money rests on
+	extra   []ledger.Exception
+}
+
+// session folds one session again. around says whether its neighbour is to
+// follow; a neighbour's own neighbour never is, because what a session is does
+// not depend on others, only what is doubtful about it does.
+func (f *fold) session(id holdfast.SessionID, around bool) error {
+	g, err := f.gather(id)
+	if err != nil {
+		return err
+	}
+	site, err := f.site(g.owner)
+	if err != nil {
+		return err
+	}
+	var failed error
+	tariffs := tariffsOf(f.tx, site, f.n, &failed)
+	whole := ledger.Settle(g.all, tariffs)
+	sure := whole
+	if len(g.covered) != len(g.all) {
+		sure = ledger.Settle(g.covered, tariffs)
+	}
+	if failed != nil {
+		return failed
+	}
+	more, next, err := f.place(id, sure.Session)
+	if err != nil {
+		return err
+	}
+	sure = sure.With(append(more, g.extra...)...)
+	if err := f.issue(site, id, sure.CDR); err != nil {
+		return err
+	}
+	codes, err := f.exceptions(site, g.owner, id, sure.Exceptions)
+	if err != nil {
+		return err
+	}
+	if err := f.show(site, whole.Session, sure, len(g.covered) == len(g.all), codes); err != nil {
+		return err
+	}
+	if around {
+		for _, n := range next {
+			if err := f.session(n, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// gather reads a session's records and decides whose session it is: the gateway
+// that opened it. When a second gateway sends a copy of the opening record, the
+// first one stays the owner, and the copy is reported.
+func (f *fold) gather(id holdfast.SessionID) (g gathered, err error) {
+	rows, err := f.tx.SessionRecords(id)
+	if err != nil {
+		return g, err
+	}
+	g.owner = f.gw.ID
+	for i, r := range rows { // ordered by stream: the first that came is the first here
+		if r.Leaf == holdfast.Hash(id) {
+			st, err := f.stream(rows[i].Stream)
+			if err != nil {
+				return g, err
+			}
+			g.owner = st.Gateway
+			break
+		}
+	}
+	for _, r := range rows {
+		st, err := f.stream(r.Stream)
+		if err != nil {
+			return g, err
+		}
+		if r.Leaf == holdfast.Hash(id) && st.Gateway != g.owner {
+			g.extra = append(g.extra, replayed(id, st.pos(r.Seq)))
+			continue
+		}
+		rec, err := record.Decode(r.Body)
+		if err != nil {
+			continue // reported when it came
+		}
+		item := ledger.Item{Pos: st.pos(r.Seq), Leaf: r.Leaf, Record: rec}
+		g.all = append(g.all, item)
+		if uint64(r.Seq) < st.Reconciled {
+			g.covered = append(g.covered, item)
+		}
+	}
+	return g, nil
+}
+
+func replayed(id holdfast.SessionID, at holdfast.Pos) ledger.Exception {
+	k, _ := ledger.KindOf(ledger.EvidReplayed)
+	return ledger.Exception{
+		Code: k.Code, Session: id, Sentence: k.Sentence, Details: []string{"gateway " + string(at.Gateway) + " sent a copy of the record that opened it"},
+		Count: 1, Evidence: []holdfast.Pos{at}, Owner: k.Owner, DueS: k.DueHours * 3600,
+	}
+}
+
+// place puts a session in the row of its EVSE, by the time at which it began,
+// and compares it with the one before. It returns what does not fit, and the
+// sessions that have to be looked at again because they now have another
+// session, or another story of it, before them.
+func (f *fold) place(id holdfast.SessionID, v ledger.View) (doubts []ledger.Exception, next []holdfast.SessionID, err error) {
+	old, err := f.tx.Get(KindPlace, id.String())
+	if err != nil && !isNotFound(err) {
+		return nil, nil, err
+	}
+	known := err == nil
+	if v.Opening.Gateway == "" { // nothing is certain about it (any more)
+		return nil, nil, nil
+	}
+	row := key(string(v.Opening.Gateway), string(v.Charger), fmt.Sprint(v.EVSE))
+	at := fmt.Sprintf("%020d/%s", max(int64(v.Started), 0), id)
+	body, err := json.Marshal(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	if known && (old.Fields["row"] != row || old.Fields["at"] != at) {
+		if _, after, err := f.tx.Beside(KindPlace, Fields{"row": old.Fields["row"]}, "at", old.Fields["at"]); err != nil {
+			return nil, nil, err
+		} else if after != nil {
+			next = append(next, idOf(*after))
+		}
+	}
+	if _, err := f.tx.Put(Doc{Kind: KindPlace, Key: id.String(), Fields: Fields{"row": row, "at": at}, Body: body}); err != nil {
+		return nil, nil, err
+	}
+	before, after, err := f.tx.Beside(KindPlace, Fields{"row": row}, "at", at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if before != nil {
+		prev, err := decode[ledger.View](*before)
+		if err != nil {
+			return nil, nil, err
+		}
+		doubts = ledger.Neighbours(prev, v)
+	}
+	if after != nil && (!known || string(old.Body) != string(body)) && !slices.Contains(next, idOf(*after)) {
+		next = append(next, idOf(*after))
+	}
+	return doubts, next, nil
+}
+
+func idOf(place Doc) holdfast.SessionID {
+	id, _ := holdfast.ParseSessionID(place.Key) // we wrote it; a zero id folds to nothing
+	return id
+}
+
+// issue brings a session's CDRs and the ledger to what want says: nothing when
+// they say so already, otherwise a credit, a new CDR, or both.
+func (f *fold) issue(site holdfast.SiteID, id holdfast.SessionID, want *ledger.CDR) error {
+	docs, err := f.tx.List(KindCDR, Query{Where: Fields{"session": id.String()}, Oldest: true})
+	if err != nil {
+		return err
+	}
+	issued := make([]ledger.CDR, len(docs))
+	known := make(map[string]CDR, len(docs))
+	for i, d := range docs {
+		c, err := decode[CDR](d)
+		if err != nil {
+			return err
+		}
+		known[c.ID] = c
+		if err := json.Unmarshal(c.Document, &issued[i]); err != nil {
+			return fmt.Errorf("read CDR %s: %w", c.ID, err)
+		}
+	}
+	for _, c := range ledger.Revise(issued, want) {
+		if c.Credit {
+			old := known[c.CreditReferenceID]
+			old.Current = false
+			if err := old.put(f.tx); err != nil {
+				return err
+			}
+		}
+		made, err := f.cdr(site, c)
+		if err != nil {
+			return err
+		}
+		known[c.ID] = made
+		if err := f.post(site, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cdr stores a new CDR.
+func (f *fold) cdr(site holdfast.SiteID, c ledger.CDR) (CDR, error) {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return CDR{}, fmt.Errorf("CDR %s: %w", c.ID, err)
+	}
+	out := CDR{
+		ID: c.ID, Session: c.Holdfast.Session, Site: site, Revision: c.Holdfast.Revision, Credits: c.CreditReferenceID, Current: !c.Credit,
+		Added: f.now, Started: holdfast.UnixMilli(c.StartDateTime), Stopped: holdfast.UnixMilli(c.EndDateTime), Energy: c.Holdfast.Wh,
+		Currency: c.Currency, Net: holdfast.Micros(c.TotalCost.ExclVAT), Gross: holdfast.Micros(c.TotalCost.InclVAT), Document: body,
+	}
+	out.VAT = out.Gross - out.Net
+	return out, out.put(f.tx)
+}
+
+func (c CDR) put(tx Tx) error {
+	current := ""
+	if c.Current {
+		current = "1"
+	}
+	_, err := put(tx, KindCDR, c.ID, Fields{"site": string(c.Site), "session": c.Session.String(), "current": current}, c)
+	return err
+}
+
+// post writes the double entry of a CDR and refuses one that does not balance:
+// then the code is wrong, and no book is better than a wrong one.
+func (f *fold) post(site holdfast.SiteID, c ledger.CDR) error {
+	var sum holdfast.Micros
+	for _, p := range c.Postings() {
+		sum += p.Amount
+		e := Entry{p.Key, p.Booking, p.Session, site, c.ID, p.Account, p.Amount, p.Currency, p.Reverses, f.now}
+		if _, err := f.tx.Get(KindEntry, e.Key); !isNotFound(err) {
+			return fmt.Errorf("post %s: %w", e.Key, orExists(err))
+		}
+		if _, err := put(f.tx, KindEntry, e.Key, Fields{"site": string(site), "session": e.Session.String(), "account": e.Account}, e); err != nil {
+			return err
+		}
+		if err := addBalance(f.tx, site, e); err != nil {
+			return err
+		}
+	}
+	if sum != 0 {
+		return fmt.Errorf("booking %s does not balance: it sums to %d micros", c.ID, sum)
+	}
+	return nil
+}
+
+func orExists(err error) error {
+	if err == nil {
+		return ErrExists
+	}
+	return err
+}
+
+// A balanceDoc is an account's sum at a site.
+type balanceDoc struct {
+	Site holdfast.SiteID `json:"site"`
+	Balance
+}
+
+func addBalance(tx Tx, site holdfast.SiteID, e Entry) error {
+	name := key(string(site), e.Currency, e.Account)
+	b, err := get[balanceDoc](tx, KindBalance, name)
+	if err != nil && !isNotFound(err) {
+		return err
+	}
+	b.Site, b.Account, b.Currency = site, e.Account, e.Currency
+	b.Amount += e.Amount
+	_, err = put(tx, KindBalance, name, nil, b)
+	return err
+}
+
+// show writes what lists and people see of a session, and counts it.
+func (f *fold) show(site holdfast.SiteID, v ledger.View, sure ledger.Outcome, covered bool, codes []string) error {
+	if v.Opening.Gateway == "" {
+		return nil // records of a session whose opening is not here: an exception says so
+	}
+	s := Session{
+		ID: v.ID, Site: site, Gateway: v.Opening.Gateway, Charger: v.Charger, EVSE: v.EVSE, Running: v.Running, Failed: v.Failed,
+		Offline: v.Offline, Started: v.Started, Stopped: v.Stopped, Quality: v.Quality, Energy: v.Energy, Start: v.Start, Stop: v.Stop,
+		Reason: v.Reason, Source: v.Source, Token: v.Token, Labels: v.Labels, Tariff: v.Tariff, Opening: v.Opening, Records: v.Records,
+		Exception: codes, Stage: StageReceived,
+	}
+	if s.Labels == nil {
+		s.Labels = map[string]string{}
+	}
+	if covered {
+		s.Stage = StageReconciled
+	}
+	if sure.CDR != nil {
+		s.Stage = StageRated
+		s.Amount = &holdfast.Money{Currency: sure.CDR.Currency, Micros: holdfast.Micros(sure.CDR.TotalCost.InclVAT)}
+	}
+	old, err := get[Session](f.tx, KindSession, s.ID.String())
+	if err != nil && !isNotFound(err) {
+		return err
+	}
+	if err := f.count(site, old, s); err != nil {
+		return err
+	}
+	_, err = put(f.tx, KindSession, s.ID.String(), Fields{
+		"site": string(s.Site), "charger": string(s.Charger), "running": flag(s.Running), "stage": string(s.Stage),
+	}, s)
+	return err
+}
+
+// flag is a boolean as a field.
+func flag(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// A totalDoc counts a site's books, so that metrics cost no scan.
+type totalDoc struct {
+	Sessions int                `json:"sessions"`
+	Running  int                `json:"running"`
+	CDRs     int                `json:"cdrs"`
+	Records  uint64             `json:"records"`
+	Energy   holdfast.WattHours `json:"wh"` // of ended sessions
+}
+
+func totalOf(tx Tx, site holdfast.SiteID) (t totalDoc, err error) {
+	t, err = get[totalDoc](tx, KindTotal, string(site))
+	if isNotFound(err) {
+		return totalDoc{}, nil
+	}
+	return t, err
+}
+
+func (t totalDoc) put(tx Tx, site holdfast.SiteID) error {
+	_, err := put(tx, KindTotal, string(site), nil, t)
+	return err
+}
+
+// count moves the totals from what a session was to what it is.
+func (f *fold) count(site holdfast.SiteID, was, is Session) error {
+	t, err := totalOf(f.tx, site)
+	if err != nil {
+		return err
+	}
+	before := t
+	for _, c := range []struct {
+		s    Session
+		sign int
+	}{{was, -1}, {is, 1}} {
+		switch {
+		case c.s.ID.IsZero():
+			continue
+		case c.s.Running:
+			t.Running += c.sign
+		default:
+			t.Energy += holdfast.WattHours(c.sign) * c.s.Energy
+		}
+		t.Sessions += c.sign
+		if c.s.Stage == StageRated {
+			t.CDRs += c.sign
+		}
+	}
+	if t == before {
+		return nil
+	}
+	return t.put(f.tx, site)
+}
+
+// rateAgain folds the sessions again that lacked a tariff. n is the entry of
+// the cloud's journal that made one known.
+func (p *Plane) rateAgain(tx Tx, now holdfast.UnixMilli, n uint64) error {
+	waiting, err := all[Exception](tx, KindException, Query{Where: Fields{"code": ledger.RateTariffMissing, "state": StateOpen}, Oldest: true})
+	if err != nil {
+		return err
+	}
+	for _, x := range waiting {
+		f, err := p.newFold(tx, now, n, x.Gateway)
+		if err != nil {
+			return err
+		}
+		if err := f.session(x.Session, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
