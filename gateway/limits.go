@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"slices"
 
 	"github.com/holdfast-ev/holdfast"
@@ -150,7 +151,7 @@ func (g *Gateway) pricer(ses *Session) func(holdfast.WattHours, int64) holdfast.
 	return func(wh holdfast.WattHours, seconds int64) holdfast.Micros {
 		bill, err := t.Price(tariff.Usage{Energy: wh, ChargingS: seconds})
 		if err != nil {
-			return 0 // beyond what a tariff can price; the energy limit is the one that acts
+			return math.MaxInt64 // beyond what a tariff can price is beyond every limit
 		}
 		return bill.Gross
 	}
@@ -168,6 +169,9 @@ func (g *Gateway) cost(ses *Session, end *record.SessionEnded) holdfast.Micros {
 		return 0
 	}
 	bill := trial.Bill()
+	if bill.Failed {
+		return 0
+	}
 	priced, err := t.Price(usage(bill))
 	if err != nil {
 		return ses.Opened.Reserved // what it could have cost at the worst stays at risk

@@ -44,8 +44,8 @@ func (g *Gateway) receiptFor(ses *Session) receipt.Receipt {
 		r.Stop = &last
 	}
 	t := g.tariffOf(ses)
-	if t == nil || bill.Blocked() {
-		return r // what a person has to decide has no price yet
+	if t == nil || bill.Blocked() || bill.Failed {
+		return r // what a person has to decide has no price yet, and what failed has none
 	}
 	priced, err := t.Price(usage(bill))
 	if err != nil {

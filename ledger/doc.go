@@ -21,7 +21,7 @@
 //
 // # Failed sessions
 //
-// A session without any trusted energy that lasted less than [FailedSeconds]
+// A session without any trusted energy that lasted less than [session.FailedSeconds]
 // did not take place: a cable that was never plugged in, a handshake that
 // failed. It has no CDR, and a FLAT fee is not due. View.Failed says so, so
 // that it can be counted. The same goes, however long they lasted, for a start

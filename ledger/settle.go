@@ -11,18 +11,9 @@ import (
 )
 
 const (
-	// FailedSeconds is how short a session without any trusted energy must be
-	// to count as failed. Two minutes: longer than plugging in, authorising and
-	// giving up take, shorter than anybody blocks an EVSE on purpose.
-	FailedSeconds = 120
-
 	// FutureSlackMillis is how far a charger's clock may run ahead of a
 	// synchronised gateway before somebody should look at it: 10 minutes.
 	FutureSlackMillis = 10 * 60 * 1000
-
-	// MaxRegister is the highest register that is believed: 10 TWh. No charger
-	// delivers it; a firmware that sends one is not reading a meter.
-	MaxRegister holdfast.WattHours = 10_000_000_000_000
 )
 
 // An Outcome is what a session's evidence comes to. It has a CDR (with its
@@ -72,8 +63,8 @@ func Settle(items []Item, tariffs func(record.TariffRef) (*tariff.Tariff, bool))
 	}
 	b := s.Bill()
 	o.Session = view(e, s, b)
-	o.Session.Failed = failed(s, b)
-	o.Exceptions = append(o.Exceptions, doubts(e, s, b, o.Session.Failed)...)
+	o.Session.Failed = b.Failed
+	o.Exceptions = append(o.Exceptions, doubts(e, s, b)...)
 	if o.Session.Failed || o.Blocked() {
 		return o.With()
 	}
@@ -104,41 +95,15 @@ func raised(e evidence) (out []Exception) {
 	return out
 }
 
-// failed: see the package comment. A stop without a start is no failed session,
-// and neither is one whose meter contradicts itself.
-func failed(s *session.Session, b session.Bill) bool {
-	if s.Opened == nil || b.Energy != 0 || s.Meter.Resets > 0 {
-		return false
-	}
-	// A refused start that took no energy is owed nothing, however long the
-	// charger took to notice, and neither is a cable that nobody ever
-	// identified themselves for.
-	return b.Seconds < FailedSeconds || s.Opened.Source == record.StartRefused || s.Token().IsZero()
-}
-
 // doubts turns what session and the bounds of the books find into exceptions.
-func doubts(e evidence, s *session.Session, b session.Bill, failed bool) (out []Exception) {
+func doubts(e evidence, s *session.Session, b session.Bill) (out []Exception) {
 	add := func(code, detail string, blocks bool) {
 		x := newException(code, detail, e.corners()...)
 		x.Blocks = blocks
 		out = append(out, x)
 	}
 	for _, d := range b.Doubts {
-		if failed && d.Code == session.DoubtNoRegister {
-			continue // nothing was delivered, and no meter said so: that agrees
-		}
 		add(d.Code, d.Detail, d.Blocks)
-	}
-	if s.Token().IsZero() && s.Opened != nil && !failed {
-		add(AuthNoToken, "the session ended without a credential", true)
-	}
-	for _, sp := range s.Meter.Spans {
-		if sp.First < 0 || sp.Last < sp.First || sp.Last > MaxRegister {
-			add(FeasRegister, fmt.Sprintf("registers from %d to %d Wh, a meter shows 0 to %d", sp.First, sp.Last, MaxRegister), true)
-		}
-	}
-	if !failed && !(b.Started.Plausible() && b.Stopped.Plausible() && b.Stopped >= b.Started) {
-		add(EvidNoDate, fmt.Sprintf("from %s to %s", b.Started, b.Stopped), true)
 	}
 	if ahead := int64(b.Stopped) - int64(s.EndedAt.Wall); s.EndedAt.Quality == holdfast.Synchronised && ahead > FutureSlackMillis {
 		add(FeasFuture, fmt.Sprintf("the charger says it ended %d s after the gateway heard of it", ahead/1000), false)

@@ -325,8 +325,8 @@ func TestFailedSessions(t *testing.T) {
 		failed bool
 		billed bool
 	}{
-		{"nothing flowed, one second short", newStory(t).open(70).wait(ledger.FailedSeconds - 1).end(70), true, false},
-		{"nothing flowed, long enough to be a parking", newStory(t).open(70).wait(ledger.FailedSeconds).end(70), false, true},
+		{"nothing flowed, one second short", newStory(t).open(70).wait(session.FailedSeconds - 1).end(70), true, false},
+		{"nothing flowed, long enough to be a parking", newStory(t).open(70).wait(session.FailedSeconds).end(70), false, true},
 		{"one Wh in a second", newStory(t).open(70).wait(1).end(71), false, true},
 		{"no register, short", newStory(t).open(0, noStart).wait(60).end(0, noStop), true, false},
 		{"refused and nothing flowed", newStory(t).open(70, func(o *record.SessionOpened) { o.Source = record.StartRefused }).wait(3600).end(70), true, false},

@@ -18,7 +18,7 @@ type View struct {
 	Source    record.StartSource  `json:"source,omitempty"` // "" when only the stop arrived
 	Offline   bool                `json:"offline"`          // began while the site's link was down, or the charger was offline
 	Running   bool                `json:"running"`
-	Failed    bool                `json:"failed"` // ended without energy in less than FailedSeconds: no CDR
+	Failed    bool                `json:"failed"` // ended without energy in less than session.FailedSeconds: no CDR
 	Started   holdfast.UnixMilli  `json:"started"`
 	Stopped   holdfast.UnixMilli  `json:"stopped,omitempty"` // 0 while running
 	Quality   holdfast.Quality    `json:"quality"`           // of Started and Stopped as absolute times

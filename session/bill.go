@@ -34,6 +34,9 @@ const (
 	DoubtDuration     = "FEAS_DURATION"
 	DoubtNoDecision   = "AUTH_NO_DECISION" // the charger started on its own
 	DoubtRefused      = "AUTH_REFUSED"     // it started although the decision was no
+	DoubtNoToken      = "AUTH_NO_TOKEN"    // it ended without a credential
+	DoubtRegister     = "FEAS_REGISTER"    // a register that no meter shows
+	DoubtNoDate       = "EVID_NO_DATE"     // nobody can say when it was
 )
 
 // A Bill says what a session delivered and when, for pricing, and what is
@@ -46,6 +49,7 @@ type Bill struct {
 	Seconds   int64            // from start to stop
 	IdleS     int64            // of which the vehicle did not charge
 	Doubts    []Doubt
+	Failed    bool // nothing was delivered and nothing is owed: see [Session.Bill]
 	Estimable bool // registers exist: Energy is a measured figure, whether or not it may be billed
 }
 
@@ -59,13 +63,40 @@ func (b Bill) Blocked() bool {
 	return false
 }
 
+// FailedSeconds is how short a session without any trusted energy must be to
+// count as failed. Two minutes: longer than plugging in, authorising and giving
+// up take, shorter than anybody blocks an EVSE on purpose.
+const FailedSeconds = 120
+
 // Bill works out a session that is [Session.Complete].
+//
+// A session fails when it delivered nothing and was short, was refused, or was
+// never anybody's: then nothing is billed, a FLAT fee included. A stop without
+// a start is no failed session, and neither is one whose meter contradicts
+// itself.
 func (s *Session) Bill() Bill {
 	b := Bill{Energy: s.Meter.Energy(), Estimable: len(s.Meter.Spans) > 0}
 	b.Started, b.Stopped, b.Quality, b.Seconds = s.span()
 	b.IdleS = min(s.Idle.TotalS, b.Seconds)
+	b.Failed = s.failed(b)
 	b.Doubts = append(s.pairDoubts(), s.meterDoubts(b)...)
+	if s.Opened != nil && s.Token().IsZero() && !b.Failed {
+		b.Doubts = append(b.Doubts, Doubt{DoubtNoToken, "the session ended without a credential", true})
+	}
+	if !b.Failed && !(b.Started.Plausible() && b.Stopped.Plausible() && b.Stopped >= b.Started) {
+		b.Doubts = append(b.Doubts, Doubt{DoubtNoDate, fmt.Sprintf("from %s to %s", b.Started, b.Stopped), true})
+	}
 	return b
+}
+
+func (s *Session) failed(b Bill) bool {
+	if s.Opened == nil || b.Energy != 0 || s.Meter.Resets > 0 || s.Meter.Absurd {
+		return false
+	}
+	// A refused start that took no energy is owed nothing, however long the
+	// charger took to notice, and neither is a cable that nobody ever
+	// identified themselves for.
+	return b.Seconds < FailedSeconds || s.Opened.Source == record.StartRefused || s.Token().IsZero()
 }
 
 func (s *Session) pairDoubts() (ds []Doubt) {
@@ -85,11 +116,17 @@ func (s *Session) pairDoubts() (ds []Doubt) {
 }
 
 func (s *Session) meterDoubts(b Bill) (ds []Doubt) {
+	if s.Meter.Absurd {
+		ds = append(ds, Doubt{DoubtRegister, fmt.Sprintf("a register outside 0 to %d Wh, which no meter shows", MaxRegister), true})
+	}
 	if !b.Estimable {
-		return []Doubt{{DoubtNoRegister, "no meter register arrived at all", true}}
+		if b.Failed {
+			return ds // nothing was delivered, and no meter said so: that agrees
+		}
+		return append(ds, Doubt{DoubtNoRegister, "no meter register arrived at all", true})
 	}
 	if s.Meter.Broken {
-		return []Doubt{{DoubtMeterBroken, fmt.Sprintf("the register fell %d times", s.Meter.Resets), true}}
+		return append(ds, Doubt{DoubtMeterBroken, fmt.Sprintf("the register fell %d times", s.Meter.Resets), true})
 	}
 	if s.Rebased || s.Opened != nil && s.Opened.StartTrust != record.Trusted {
 		first, _ := s.Meter.First()

@@ -7,6 +7,10 @@ import "github.com/holdfast-ev/holdfast"
 // nothing is billed from it without a person.
 const MaxSpans = 8
 
+// MaxRegister is the highest register that is believed: 10 TWh. No charger
+// delivers it; a firmware that sends one is not reading a meter.
+const MaxRegister holdfast.WattHours = 10_000_000_000_000
+
 // A Span is an unbroken run of a meter register.
 type Span struct {
 	First   holdfast.WattHours `json:"first"`
@@ -23,12 +27,17 @@ type Meter struct {
 	Spans  []Span `json:"spans,omitempty"`
 	Resets int    `json:"resets,omitempty"` // times the register fell
 	Broken bool   `json:"broken,omitempty"` // more spans than MaxSpans
+	Absurd bool   `json:"absurd,omitempty"` // a register below zero or above MaxRegister, which is not counted
 }
 
 // Count adds a register. Readings come in the order of the journal; one that is
 // older than the span's last by the charger's own clock fills in and changes
 // nothing, because registers in between two known ones add no energy.
 func (m *Meter) Count(wh holdfast.WattHours, at holdfast.UnixMilli) {
+	if wh < 0 || wh > MaxRegister {
+		m.Absurd = true
+		return
+	}
 	if len(m.Spans) == 0 {
 		m.Spans = append(m.Spans, Span{wh, wh, at, at})
 		return
@@ -51,7 +60,8 @@ func (m *Meter) Count(wh holdfast.WattHours, at holdfast.UnixMilli) {
 // Rebase forgets what was counted so far: the register it began with was no
 // reading at all. It returns the first register that was believed until now.
 func (m *Meter) Rebase(wh holdfast.WattHours, at holdfast.UnixMilli) {
-	*m = Meter{Spans: []Span{{wh, wh, at, at}}}
+	*m = Meter{Absurd: m.Absurd}
+	m.Count(wh, at)
 }
 
 // Energy is the sum over spans.

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/gateway"
 )
 
 // scrapeTimeout bounds how long a scrape waits for the core, which may be at
@@ -29,6 +30,28 @@ type metrics struct {
 type linkMetrics struct {
 	mismatches  atomic.Int64
 	firstAnswer prometheus.Histogram
+	down        bool      // the last contact failed
+	up          time.Time // when a contact worked again; zero when nothing is waited for
+}
+
+// take notes what an input says about the link. It is called on the core's
+// goroutine.
+func (m *linkMetrics) take(in gateway.Input) {
+	switch in := in.(type) {
+	case gateway.LinkDown:
+		m.down, m.up = true, time.Time{}
+	case gateway.LinkUp:
+		if m.down {
+			m.down, m.up = false, time.Now()
+		}
+	case gateway.UploadDone:
+		if in.Mismatch != nil {
+			m.mismatches.Add(1)
+		} else if !m.up.IsZero() {
+			m.firstAnswer.Observe(time.Since(m.up).Seconds())
+			m.up = time.Time{}
+		}
+	}
 }
 
 func newLinkMetrics() *linkMetrics {

@@ -17,6 +17,9 @@ type Report struct {
 	// Sockets counts open charger connections, the fenced ones that are still
 	// closing included.
 	Sockets int `json:"sockets"`
+	// Listening are the addresses of the charger server and, where configured, of
+	// the local API.
+	Listening []string `json:"listening"`
 	// OldestUnsynced is when the oldest evidence record that the cloud has not
 	// reconciled was written; 0 when there is none.
 	OldestUnsynced holdfast.UnixMilli `json:"oldest_unsynced,omitempty"`

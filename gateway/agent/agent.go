@@ -1,0 +1,325 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/gateway"
+	"github.com/holdfast-ev/holdfast/gateway/loop"
+	"github.com/holdfast-ev/holdfast/internal/durable"
+	"github.com/holdfast-ev/holdfast/journal"
+	"github.com/holdfast-ev/holdfast/ocpp"
+	"github.com/holdfast-ev/holdfast/ocpp/v16"
+	"github.com/holdfast-ev/holdfast/ocpp/v2"
+)
+
+// saveCursorsEvery is how often the cloud's cursors are written down.
+const saveCursorsEvery = 5 * time.Second
+
+// An agent is a running gateway daemon.
+type agent struct {
+	cfg      *Config
+	software string
+	log      *slog.Logger
+	keys     *Identity
+	clock    *Clock
+	engine   *engine
+	chargers *chargerServer
+	link     *cloudLink
+	signer   *signer
+	cursors  *cursors
+	metrics  *linkMetrics
+
+	listening []string // addresses, for the report
+	restart   *gateway.Restart
+	evidence  atomic.Int64 // bytes of the evidence journal, for the disk watch
+}
+
+// Run is the gateway daemon: it serves until ctx ends, and then ends in order.
+// It may be killed at any moment instead; ending in order only saves the next
+// boot from being called a power cut. An error means that it could not start, or
+// that the disk failed more often than [MaxRecoveries].
+func Run(ctx context.Context, cfg *Config, software string, log *slog.Logger) error {
+	keys, err := OpenIdentity(cfg)
+	if err != nil {
+		return err
+	}
+	a, err := newAgent(cfg, software, log, keys)
+	if err != nil {
+		return err
+	}
+	servers, err := a.listen()
+	if err != nil {
+		return err
+	}
+	return a.serve(ctx, servers)
+}
+
+func newAgent(cfg *Config, software string, log *slog.Logger, keys *Identity) (*agent, error) {
+	a := &agent{cfg: cfg, software: software, log: log, keys: keys, clock: NewClock(0), cursors: loadCursors(cfg.Dir), metrics: newLinkMetrics()}
+	endpoint := keys.Endpoint
+	if cfg.Cloud.Endpoint != "" {
+		endpoint = cfg.Cloud.Endpoint
+	}
+	u, err := parseEndpoint(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("the cloud's endpoint: %w", err)
+	}
+	config := cloudTLS(keys.Device, keys.CA, a.clock.Trusted)
+	c, err := newClient(u, keys.Gateway, config)
+	if err != nil {
+		return nil, err
+	}
+	a.engine = newEngine(log, a.clock, a.open, func() {
+		a.chargers.closeAll(websocket.StatusServiceRestart, "gateway restarts, please reconnect")
+	})
+	a.chargers = newChargerServer(cfg, log, []string{string(ocpp.V201), string(ocpp.V16)}, a.engine.feed)
+	a.link = newCloudLink(log, c, newProber(u, config), a.clock, keys.StatementKey)
+	a.signer = newSigner(log, keys.Signer)
+	return a, nil
+}
+
+// open recovers a core whose effects answer into f.
+func (a *agent) open(f *feed) (*core, error) {
+	boot, err := nextBoot(a.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	a.clock.Reboot(boot)
+	sh := &shell{feed: f, chargers: a.chargers, link: a.link, signer: a.signer}
+	o, err := a.options(boot, sh)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	l, found, err := loop.Open(a.clock.Now(), o)
+	if err != nil {
+		return nil, err
+	}
+	a.restart = nil
+	a.log.Info("core recovered", "boot", boot, "seconds", time.Since(began).Seconds(), "created", found.Created,
+		"snapshot", found.Snapshot, "folded", found.Folded, "new_epoch", found.NewEpoch, "quarantined", len(found.Evidence.Quarantined))
+	return &core{
+		turn:   func(now holdfast.Instant, in []gateway.Input) error { return a.turn(l, now, in) },
+		later:  sh.later,
+		report: func() *Report { return a.report(l) },
+		close:  l.Close,
+	}, nil
+}
+
+// turn is the loop's turn with what only the daemon looks at.
+func (a *agent) turn(l *loop.Loop, now holdfast.Instant, in []gateway.Input) error {
+	for _, i := range in {
+		a.cursors.take(i)
+		a.metrics.take(i)
+	}
+	err := l.Turn(now, in)
+	if again := (*loop.RestartError)(nil); errors.As(err, &again) {
+		a.restart = &again.Restart
+	}
+	evidence, _, _, _ := l.Stats()
+	a.evidence.Store(evidence.Bytes)
+	return err
+}
+
+// options are what the core is opened with.
+func (a *agent) options(boot uint32, sh loop.Shell) (o loop.Options, err error) {
+	o = loop.Options{Boot: boot, Shell: sh, Restart: a.restart, Config: a.coreConfig()}
+	rand.Read(o.Config.Seed[:]) // crypto/rand never fails
+	rand.Read(o.Nonce[:])
+	rand.Read(o.Epochs[0][:])
+	rand.Read(o.Epochs[1][:])
+	stamp := func() holdfast.UnixMilli { return a.clock.Now().Wall }
+	o.Journal = journal.Options{MaxBytes: a.cfg.Storage.EvidenceMiB << 20, Clock: stamp}
+	o.Telem = journal.Options{MaxBytes: a.cfg.Storage.TelemetryMiB << 20, Clock: stamp}
+	for name, dst := range map[string]*journal.FS{evidenceDir: &o.Evidence, telemetryDir: &o.Telemetry, snapshotsDir: &o.Snapshots} {
+		dir, err := durable.MakeDir(filepath.Join(a.cfg.Dir, name))
+		if err != nil {
+			return o, fmt.Errorf("data directory: %w", err)
+		}
+		*dst = dir
+	}
+	return o, nil
+}
+
+// coreConfig is the configuration as the core wants it.
+func (a *agent) coreConfig() gateway.Config {
+	c := gateway.Config{
+		Gateway: a.keys.Gateway, Site: a.keys.Site, Software: a.software,
+		Chargers: make(map[holdfast.ChargerID]gateway.ChargerConfig, len(a.cfg.Chargers)), HeartbeatS: int(a.cfg.HeartbeatSeconds),
+		TokenKey: a.keys.TokenKey[:], SealKey: a.keys.SealKey, StatementKey: a.keys.StatementKey,
+		Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}}, Schemas: ocpp.NewSchemas(), Lenient: a.cfg.OCPP.Lenient,
+	}
+	for _, ch := range a.cfg.Chargers {
+		c.Chargers[holdfast.ChargerID(ch.ID)] = gateway.ChargerConfig{MaxPower: holdfast.Watts(ch.MaxPowerW)}
+	}
+	if b, err := json.Marshal(a.cfg); err == nil { // plain data; it always works
+		c.ConfigHash = sha256.Sum256(b)
+	}
+	return c
+}
+
+// report is made on the core's goroutine.
+func (a *agent) report(l *loop.Loop) *Report {
+	return &Report{
+		Status: l.Core().Status(a.clock.Now()), Sockets: a.chargers.connected(), Listening: a.listening,
+		counters: cloneCounters(l.Core().Counters()),
+	}
+}
+
+// servers are the daemon's listeners.
+type servers struct {
+	ocpp, local *http.Server
+	at          map[net.Listener]*http.Server
+	tls         bool
+}
+
+// listen opens every socket, so that a taken port is an error at the start.
+func (a *agent) listen() (s *servers, err error) {
+	s = &servers{at: make(map[net.Listener]*http.Server), tls: a.cfg.OCPP.TLSCertificate != ""}
+	defer func() {
+		if err != nil {
+			for l := range s.at {
+				l.Close()
+			}
+		}
+	}()
+	quietly := slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)
+	s.ocpp = &http.Server{Handler: a.chargers, ReadHeaderTimeout: HandshakeTimeout, MaxHeaderBytes: 16 << 10, ErrorLog: quietly}
+	s.local = &http.Server{Handler: a.localAPI(), ReadHeaderTimeout: HandshakeTimeout, MaxHeaderBytes: 16 << 10, ErrorLog: quietly}
+	if s.tls {
+		cert, err := tls.LoadX509KeyPair(a.cfg.OCPP.TLSCertificate, a.cfg.OCPP.TLSKey)
+		if err != nil {
+			return s, fmt.Errorf("ocpp.tls_certificate: %w", err)
+		}
+		s.ocpp.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}
+	}
+	l, err := net.Listen("tcp", a.cfg.OCPP.Listen)
+	if err != nil {
+		return s, fmt.Errorf("ocpp.listen: %w", err)
+	}
+	a.listening = append(a.listening, l.Addr().String())
+	s.at[newDoor(l, MaxSocketsPerID*len(a.cfg.Chargers)+spareConnections)] = s.ocpp
+	if l, err = listenUnix(a.cfg.Local.Socket); err != nil {
+		return s, err
+	}
+	s.at[l] = s.local
+	if a.cfg.Local.Listen == "" {
+		return s, nil
+	}
+	if l, err = net.Listen("tcp", a.cfg.Local.Listen); err != nil {
+		return s, fmt.Errorf("local.listen: %w", err)
+	}
+	a.listening = append(a.listening, l.Addr().String())
+	s.at[l] = s.local
+	return s, nil
+}
+
+func (a *agent) localAPI() http.Handler {
+	return localAPI(&metrics{software: a.software, report: a.fullReport, server: a.chargers, link: a.metrics}, a.engine)
+}
+
+// fullReport is the core's report and what is known outside of it.
+func (a *agent) fullReport(ctx context.Context) (*Report, error) { return a.engine.report(ctx) }
+
+// serve runs everything until ctx ends or the engine gives up.
+func (a *agent) serve(ctx context.Context, s *servers) error {
+	stop, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- a.engine.run(stop) }()
+	var web, watch sync.WaitGroup
+	for l, srv := range s.at {
+		web.Go(func() {
+			serve := srv.Serve
+			if srv == s.ocpp && s.tls {
+				serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+			}
+			if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+				a.log.Error("a listener failed", "address", l.Addr().String(), "err", err.Error())
+			}
+		})
+	}
+	watchCtx, endWatch := context.WithCancel(context.Background())
+	watch.Go(func() { a.watch(watchCtx) })
+	watch.Go(func() { a.notify(watchCtx) })
+
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		a.log.Info("stopping", "reason", context.Cause(ctx).Error())
+		s.ocpp.Close()
+		a.chargers.shutdown()
+		close(stop)
+		err = <-ended
+	}
+	endWatch()
+	s.ocpp.Close()
+	a.chargers.shutdown()
+	s.local.Close()
+	web.Wait()
+	watch.Wait()
+	a.link.stop()
+	a.signer.stop()
+	if err := a.cursors.save(); err != nil {
+		a.log.Warn("cursors not saved", "err", err.Error())
+	}
+	a.log.Info("stopped")
+	return err
+}
+
+// watch looks at the disk and writes the cursors down.
+func (a *agent) watch(ctx context.Context) {
+	space, save := time.NewTicker(SpaceEvery), time.NewTicker(saveCursorsEvery)
+	defer space.Stop()
+	defer save.Stop()
+	select {
+	case <-a.engine.opened:
+		a.lookAtSpace()
+	case <-ctx.Done():
+	}
+	for {
+		select {
+		case <-space.C:
+			a.lookAtSpace()
+		case <-save.C:
+			if err := a.cursors.save(); err != nil {
+				a.log.Warn("cursors not saved", "err", err.Error())
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *agent) lookAtSpace() {
+	f := a.engine.feed()
+	if f == nil {
+		return
+	}
+	dir, err := durable.OpenDir(a.cfg.Dir)
+	if err != nil {
+		a.log.Error("free space unknown", "err", err.Error())
+		return
+	}
+	free, err := dir.Free()
+	if err != nil {
+		a.log.Error("free space unknown", "err", err.Error())
+		return
+	}
+	f.put(gateway.Space{FreeBytes: evidenceSpace(a.cfg.Storage, a.evidence.Load(), free)})
+}
