@@ -19,7 +19,7 @@ type layout struct {
 	epochs  []*epochDir // by counter
 	names   map[string]bool
 	temps   []string // leftovers of interrupted writes
-	stale   []string // dirty segments that were written anew already
+	pruned  []string // segments that the head gave up
 	asides  []aside
 }
 
@@ -41,7 +41,7 @@ type epochDir struct {
 // A segment is one file of an epoch.
 type segment struct {
 	name  string // on the disk
-	dirty bool   // a sync of it failed
+	dirty bool   // a sync of it failed: there is a mark, which may be itself
 	head  header // counter and first are those of the name when it is bad
 	bytes int64  // of the file that readers may use
 	front holdfast.Hash
@@ -99,9 +99,9 @@ func (l *layout) readSegments(fsys FS, names []string) error {
 		case strings.HasSuffix(name, tmpSuffix):
 			l.temps = append(l.temps, name)
 		case ok && canonical(name) != name && l.names[canonical(name)]:
-			l.stale = append(l.stale, name)
+			continue // a mark whose segment was written anew, perhaps in vain
 		case ok:
-			s := &segment{name: name, dirty: canonical(name) != name, head: header{counter: counter, first: first}}
+			s := &segment{name: name, dirty: l.names[dirtyName(canonical(name))], head: header{counter: counter, first: first}}
 			if err := s.readEnds(fsys, w); errors.Is(err, fs.ErrNotExist) {
 				continue // pruned or marked while we looked
 			} else if err != nil {
@@ -157,7 +157,7 @@ func (l *layout) expectEpochs() {
 		// What ends at or before first was pruned: the head says so before the
 		// files go, and a crash may have left some of them.
 		for len(ep.segs) > 1 && ep.segs[1].head.first <= ep.first {
-			l.stale = append(l.stale, ep.segs[0].name)
+			l.pruned = append(l.pruned, ep.segs[0].name)
 			ep.segs = ep.segs[1:]
 		}
 	}

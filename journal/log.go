@@ -253,7 +253,7 @@ func (l *Log) fail(op string, err error) error {
 
 // abandon marks the last segment dirty and lets go of everything.
 func (l *Log) abandon() {
-	if l.seg != nil && canonical(l.seg.name) == l.seg.name && l.tail != nil {
+	if l.seg != nil && !l.seg.dirty && l.tail != nil {
 		// Best effort: Open writes the end again even without the mark.
 		_ = l.fs.Rename(l.seg.name, dirtyName(l.seg.name))
 	}
@@ -362,8 +362,8 @@ func (l *Log) rewrite(s *segment, f io.ReaderAt, valid int64, more []byte) (File
 		return nil, errors.Join(fmt.Errorf("write %s anew: %w", name, err), anew.Close())
 	}
 	if s.dirty {
-		if err := l.fs.Remove(s.name); err != nil {
-			return nil, errors.Join(fmt.Errorf("remove %s: %w", s.name, err), anew.Close())
+		if err := l.fs.Remove(dirtyName(name)); err != nil {
+			return nil, errors.Join(fmt.Errorf("remove the mark of %s: %w", name, err), anew.Close())
 		}
 	}
 	s.name, s.dirty = name, false

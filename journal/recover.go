@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-ev/holdfast"
 )
@@ -80,6 +81,7 @@ type recovery struct {
 	*Log
 	l      *layout
 	batch  int64 // where the last write to the last segment began
+	dirty  bool  // a sync had failed before
 	report Recovery
 }
 
@@ -94,6 +96,9 @@ func (r *recovery) run() (err error) {
 		return fmt.Errorf("the directory has a head but no segment: %w", ErrCorrupt)
 	}
 	r.epochs = r.l.epochs
+	for _, ep := range r.epochs {
+		r.dirty = r.dirty || slices.ContainsFunc(ep.segs, func(s *segment) bool { return s.dirty })
+	}
 	newest := r.epochs[len(r.epochs)-1]
 	if newest.id.Gateway == "" {
 		return fmt.Errorf("neither the head nor a header of epoch %d can be read: %w", newest.counter, ErrCorrupt)
@@ -106,15 +111,13 @@ func (r *recovery) run() (err error) {
 	return nil
 }
 
-// clean removes what an interrupted step left behind: temporary files, dirty
-// marks of segments that were written anew, pruned segments. None holds a byte
-// that is not elsewhere or was given up durably.
+// clean removes the temporary files of interrupted writes. None holds a byte
+// that is not elsewhere.
 func (r *recovery) clean() error {
-	for _, name := range append(r.l.temps, r.l.stale...) {
+	for _, name := range r.l.temps {
 		if err := r.fs.Remove(name); err != nil {
 			return fmt.Errorf("remove leftover %s: %w", name, err)
 		}
-		delete(r.l.names, name)
 	}
 	return nil
 }
@@ -124,7 +127,7 @@ func (r *recovery) clean() error {
 func (r *recovery) walkTail() error {
 	ep := r.epochs[len(r.epochs)-1]
 	r.sides, r.files = r.l.sideBytes(), r.l.names
-	if h := r.l.head; h != nil {
+	if h := r.l.head; h != nil && h.counter == ep.counter {
 		r.note = bytes.Clone(h.note)
 	}
 	if len(ep.segs) == 0 || ep.segs[len(ep.segs)-1].bad != nil {
@@ -334,10 +337,8 @@ func (r *recovery) repairHead() error {
 // one when its end is torn. When any was dirty the last is written anew as
 // well: a failed sync of the directory may have lost its name.
 func (r *recovery) rewriteDirty() error {
-	dirty := false
 	for _, ep := range r.epochs {
 		for _, s := range ep.segs {
-			dirty = dirty || s.dirty
 			if s.dirty && s != r.seg {
 				if err := r.rewriteClosed(s); err != nil {
 					return err
@@ -345,7 +346,7 @@ func (r *recovery) rewriteDirty() error {
 			}
 		}
 	}
-	if r.seg == nil || r.lost != nil || !dirty && r.report.Torn == nil {
+	if r.seg == nil || r.lost != nil || !r.dirty && r.report.Torn == nil {
 		return nil
 	}
 	if t := r.report.Torn; t != nil {
@@ -355,7 +356,7 @@ func (r *recovery) rewriteDirty() error {
 		}
 		t.Aside = name
 	}
-	if dirty {
+	if r.dirty {
 		r.report.Rewritten = append(r.report.Rewritten, canonical(r.seg.name))
 	}
 	f, err := r.rewrite(r.seg, r.tail, r.seg.bytes, nil)
@@ -413,9 +414,28 @@ func (r *recovery) ready() error {
 			return err
 		}
 	}
-	h := r.headNow()
-	if r.l.head != nil && bytes.Equal(h.encode(), r.l.head.encode()) {
+	return r.finish()
+}
+
+// finish writes the head when it does not say what is there, or when a failed
+// sync of the directory may have lost it; then it removes the segments that the
+// head gives up.
+func (r *recovery) finish() error {
+	if r.l.head == nil || r.dirty || !bytes.Equal(r.headNow().encode(), r.l.head.encode()) {
+		if err := r.writeHead(); err != nil {
+			return err
+		}
+	}
+	if len(r.l.pruned) == 0 {
 		return nil
 	}
-	return r.writeHead()
+	for _, name := range r.l.pruned {
+		if err := r.fs.Remove(name); err != nil {
+			return fmt.Errorf("remove pruned %s: %w", name, err)
+		}
+	}
+	if err := r.fs.SyncDir(); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
 }

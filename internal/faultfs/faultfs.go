@@ -99,6 +99,13 @@ func (d *Disk) Inject(op int, f Fault) {
 	d.faults[op] = f
 }
 
+// Heal takes every fault away that has not happened yet.
+func (d *Disk) Heal() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.faults)
+}
+
 // Ops returns how many changing operations there were.
 func (d *Disk) Ops() int {
 	d.mu.Lock()

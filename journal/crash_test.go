@@ -1,0 +1,405 @@
+package journal_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/internal/faultfs"
+	"github.com/holdfast-ev/holdfast/journal"
+)
+
+// A history is the obvious model of a journal: for each epoch the records in
+// order, and how many of them somebody was told are durable.
+type history struct {
+	epochs []*modelEpoch
+}
+
+type modelEpoch struct {
+	id    holdfast.Epoch
+	body  [][]byte
+	acked int
+	first int // pruned before
+}
+
+func (h *history) last() *modelEpoch { return h.epochs[len(h.epochs)-1] }
+
+// check compares a recovered journal with the model: everything acknowledged is
+// there, byte-identical; what else is there is what was appended, in order, as a
+// suffix; the root is the one that an independent implementation computes. Then
+// the model forgets what was not kept.
+func (h *history) check(l *journal.Log) error {
+	infos := l.Epochs()
+	if n := len(infos); n == 0 || n > len(h.epochs) {
+		return fmt.Errorf("%d epochs on the disk, the model has %d", n, len(h.epochs))
+	}
+	for len(h.epochs) > len(infos) || h.last().id != infos[len(infos)-1].Epoch {
+		if last := h.last(); last.acked > 0 || len(h.epochs) == 1 {
+			return fmt.Errorf("epoch %s with %d acknowledged records is gone", last.id, last.acked)
+		}
+		h.epochs = h.epochs[:len(h.epochs)-1]
+	}
+	for i, info := range infos {
+		m := h.epochs[i]
+		if info.Epoch != m.id {
+			return fmt.Errorf("epoch %d is %s, want %s", i, info.Epoch, m.id)
+		}
+		if err := m.check(l, info); err != nil {
+			return fmt.Errorf("epoch %s: %w", m.id, err)
+		}
+	}
+	return nil
+}
+
+func (m *modelEpoch) check(l *journal.Log, info journal.EpochInfo) error {
+	if int(info.Size) < m.acked || int(info.Size) > len(m.body) {
+		return fmt.Errorf("size %d, but %d were acknowledged and %d appended", info.Size, m.acked, len(m.body))
+	}
+	if int(info.First) > m.first {
+		return fmt.Errorf("first %d, but only %d were pruned", info.First, m.first)
+	}
+	next := int(info.First)
+	err := l.Read(m.id, info.First, func(f journal.Frame) error {
+		if f.Kind != journal.Record {
+			return nil
+		}
+		if int(f.Seq) != next || !bytes.Equal(f.Body, m.body[next]) {
+			return fmt.Errorf("record %d is not what was appended as %d", f.Seq, next)
+		}
+		next++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if next != int(info.Size) {
+		return fmt.Errorf("read up to %d, size is %d", next, info.Size)
+	}
+	m.body = m.body[:info.Size]
+	m.acked = len(m.body)
+	if root := tlogRoot(m.body); root != info.Root {
+		return fmt.Errorf("root %s, x/mod computes %s", info.Root, root)
+	}
+	return nil
+}
+
+// tlogRoot computes the root with golang.org/x/mod/sumdb/tlog.
+func tlogRoot(bodies [][]byte) holdfast.Hash {
+	var stored []tlog.Hash
+	read := tlog.HashReaderFunc(func(at []int64) ([]tlog.Hash, error) {
+		out := make([]tlog.Hash, len(at))
+		for i, a := range at {
+			out[i] = stored[a]
+		}
+		return out, nil
+	})
+	for i, b := range bodies {
+		hs, err := tlog.StoredHashes(int64(i), b, read)
+		if err != nil {
+			panic(err)
+		}
+		stored = append(stored, hs...)
+	}
+	root, err := tlog.TreeHash(int64(len(bodies)), read)
+	if err != nil {
+		panic(err)
+	}
+	return holdfast.Hash(root)
+}
+
+// small makes rotation frequent.
+var small = journal.Options{SegmentBytes: journal.MinSegmentBytes}
+
+// scenario drives a journal through everything that changes the disk, updates
+// the model as it is told what is durable, and stops at the first error.
+func scenario(t testing.TB, disk journal.FS, h *history) (err error) {
+	key := testKey(t)
+	h.epochs = append(h.epochs, &modelEpoch{id: testIdentity().Epoch})
+	l, err := journal.Create(disk, testIdentity(), small)
+	if err != nil {
+		return err
+	}
+	step := func(records, size int) error {
+		m := h.last()
+		for range records {
+			b := bytes.Repeat([]byte{byte('a' + len(m.body)%26)}, size)
+			if err := l.Append(journal.Record, b); err != nil {
+				return err
+			}
+			m.body = append(m.body, b)
+		}
+		if err := l.Sync(); err != nil {
+			return err
+		}
+		m.acked = len(m.body)
+		return nil
+	}
+	sign := func() error {
+		size, root := l.Head()
+		origin := l.Identity().Origin()
+		note, err := journal.SignCheckpoint(journal.CheckpointText(origin, size, root), origin, key, nil)
+		if err != nil {
+			return err
+		}
+		if err := l.Append(journal.Checkpoint, note); err != nil {
+			return err
+		}
+		return step(1, 40)
+	}
+	epoch := func(e byte) error {
+		h.epochs = append(h.epochs, &modelEpoch{id: testEpoch(e)})
+		return l.NewEpoch(testEpoch(e), "test")
+	}
+	prune := func(i, before int) error {
+		h.epochs[i].first = before
+		return l.Prune(h.epochs[i].id, holdfast.Seq(before))
+	}
+	for _, do := range []func() error{
+		func() error { return step(1, 100) },
+		func() error { return step(3, 600) },
+		func() error { return step(1, 700) }, // seals
+		func() error { l.Append(journal.Key, []byte(`{"kid":"k"}`)); return step(2, 30) },
+		sign,
+		func() error { return step(2, 700) },
+		func() error { return prune(0, 4) },
+		func() error { return step(1, 10) },
+		func() error { return epoch(0xe2) },
+		func() error { return step(2, 900) },
+		func() error { return step(1, 1200) },
+		sign,
+		func() error { return l.Close() },
+	} {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scenarioOps counts the scenario's changing operations.
+func scenarioOps(t testing.TB) int {
+	disk := faultfs.New()
+	var h history
+	if err := scenario(t, disk, &h); err != nil {
+		t.Fatal(err)
+	}
+	return disk.Ops()
+}
+
+// recoverAndCheck opens what a crash or a fault left and checks it against the
+// model; then it appends, to see that the journal lives.
+func recoverAndCheck(disk journal.FS, h *history) error {
+	l, r, err := journal.Open(disk, small)
+	if errors.Is(err, journal.ErrNone) {
+		for _, m := range h.epochs {
+			if m.acked > 0 {
+				return fmt.Errorf("no journal, but %d records were acknowledged", m.acked)
+			}
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if r.Lost != nil {
+		return fmt.Errorf("reported as lost: %s", r.Lost)
+	}
+	if len(r.Quarantined) > 0 {
+		return fmt.Errorf("quarantined: %+v", r.Quarantined)
+	}
+	if err := h.check(l); err != nil {
+		return err
+	}
+	b := []byte("after recovery")
+	if err := l.Append(journal.Record, b); err != nil {
+		return err
+	}
+	if err := l.Sync(); err != nil {
+		return err
+	}
+	h.last().body = append(h.last().body, b)
+	h.last().acked++
+	if err := h.check(l); err != nil {
+		return fmt.Errorf("after an append: %w", err)
+	}
+	rep, err := journal.Verify(disk, nil)
+	if err != nil {
+		return err
+	}
+	if !rep.OK() {
+		return fmt.Errorf("does not verify: %v", rep.Problems)
+	}
+	return l.Close()
+}
+
+// TestPowerCutAtEveryOperation cuts the power before and after each operation of
+// the scenario, with every unsynced sector and name surviving or not by chance.
+func TestPowerCutAtEveryOperation(t *testing.T) {
+	seeds := 40
+	if testing.Short() {
+		seeds = 5
+	}
+	torn := 0
+	for op := 1; op <= scenarioOps(t); op++ {
+		for seed := range seeds {
+			disk := faultfs.New()
+			disk.Inject(op, faultfs.Fault{PowerOff: true, Done: seed%2 == 0})
+			var h history
+			if err := scenario(t, disk, &h); err == nil {
+				t.Fatalf("operation %d was never reached", op)
+			}
+			var chance faultfs.Chooser
+			if seed > 1 {
+				chance = rand.New(rand.NewPCG(uint64(op), uint64(seed)))
+			}
+			after := disk.Restart(chance)
+			for _, n := range mustNames(t, after) {
+				if bytes.Contains([]byte(n), []byte("torn")) {
+					torn++
+				}
+			}
+			if err := recoverAndCheck(after, &h); err != nil {
+				t.Fatalf("power cut at %d (%s), seed %d: %v", op, disk.Log()[op-1], seed, err)
+			}
+			names := mustNames(t, after)
+			for _, n := range names {
+				if bytes.Contains([]byte(n), []byte(".torn-")) {
+					torn++
+				}
+			}
+		}
+	}
+	if torn == 0 {
+		t.Fatal("no cut ever left a torn write: the test does not bite")
+	}
+}
+
+func mustNames(t testing.TB, fs journal.FS) []string {
+	t.Helper()
+	names, err := fs.Names()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// TestPowerCutDuringRecovery cuts the power in the scenario and then, again and
+// again, at each operation of the recovery.
+func TestPowerCutDuringRecovery(t *testing.T) {
+	ops := scenarioOps(t)
+	for op := 3; op <= ops; op += 2 {
+		for seed := range uint64(6) {
+			disk, chance := faultfs.New(), rand.New(rand.NewPCG(uint64(op), seed))
+			disk.Inject(op, faultfs.Fault{PowerOff: true, Done: true})
+			var h history
+			if err := scenario(t, disk, &h); err == nil {
+				t.Fatalf("operation %d was never reached", op)
+			}
+			disk = disk.Restart(chance)
+			for again := 1; again <= 10; again++ {
+				disk.Inject(again, faultfs.Fault{PowerOff: true, Done: seed%2 == 0})
+				if l, _, err := journal.Open(disk, small); err == nil {
+					if err := h.check(l); err != nil {
+						t.Fatalf("cut at %d, seed %d, recovery %d: %v", op, seed, again, err)
+					}
+				}
+				disk = disk.Restart(chance)
+			}
+			if err := recoverAndCheck(disk, &h); err != nil {
+				t.Fatalf("cut at %d, seed %d, after ten cut recoveries: %v", op, seed, err)
+			}
+		}
+	}
+}
+
+// TestFaultAtEveryOperation fails each operation of the scenario once, in pairs:
+// not done, and done but told failed. The process goes on: it opens the journal
+// again, with the kernel's view of the files. What Open shows must then survive a
+// power cut that loses everything unsynced: a failed sync is never believed
+// later.
+func TestFaultAtEveryOperation(t *testing.T) {
+	for _, fault := range []faultfs.Fault{{Err: syscall.EIO}, {Err: syscall.EIO, Done: true}, {Err: syscall.ENOSPC}, {Err: syscall.ENOSPC, Done: true}} {
+		for op := 1; op <= scenarioOps(t); op++ {
+			disk := faultfs.New()
+			disk.Inject(op, fault)
+			var h history
+			if err := scenario(t, disk, &h); err == nil {
+				t.Fatalf("operation %d (%s): the fault was swallowed", op, disk.Log()[op-1])
+			}
+			what := fmt.Sprintf("%v (done %v) at %d (%s)", fault.Err, fault.Done, op, disk.Log()[op-1])
+			shown := h.clone()
+			l, _, err := journal.Open(disk, small)
+			if err != nil && !errors.Is(err, journal.ErrNone) {
+				t.Fatalf("%s: open again: %v", what, err)
+			}
+			if err == nil {
+				if err := shown.check(l); err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				h = shown // check made everything shown acknowledged
+			}
+			if err := recoverAndCheck(disk.Restart(nil), &h); err != nil {
+				t.Fatalf("%s, then a power cut: %v", what, err)
+			}
+		}
+	}
+}
+
+func (h *history) clone() history {
+	var c history
+	for _, m := range h.epochs {
+		e := *m
+		e.body = append([][]byte{}, m.body...)
+		c.epochs = append(c.epochs, &e)
+	}
+	return c
+}
+
+// TestFaultsDuringRecovery fails each operation of a recovery, in pairs, after a
+// power cut or after a failed sync; the second try must succeed.
+func TestFaultsDuringRecovery(t *testing.T) {
+	ops := scenarioOps(t)
+	reached := 0
+	for op := 4; op <= ops; op++ {
+		for _, first := range []faultfs.Fault{{PowerOff: true, Done: true}, {Err: syscall.EIO}, {Err: syscall.EIO, Done: true}} {
+			for n := 1; n <= 12; n++ {
+				disk := faultfs.New()
+				disk.Inject(op, first)
+				var h history
+				if err := scenario(t, disk, &h); err == nil {
+					t.Fatalf("operation %d was never reached", op)
+				}
+				if first.PowerOff {
+					disk = disk.Restart(rand.New(rand.NewPCG(uint64(op), uint64(n))))
+				}
+				disk.Inject(disk.Ops()+n, faultfs.Fault{Err: syscall.EIO, Done: n%2 == 0})
+				if l, _, err := journal.Open(disk, small); err == nil {
+					if err := h.check(l); err != nil {
+						t.Fatal(err)
+					}
+					if err := l.Close(); err != nil {
+						reached++
+					}
+				} else if !errors.Is(err, journal.ErrNone) {
+					reached++
+				}
+				disk.Heal()
+				if err := recoverAndCheck(disk, &h); err != nil {
+					t.Fatalf("%+v at %d, then EIO at the recovery's %d: %v\n%v", first, op, n, err, disk.Log())
+				}
+				if err := recoverAndCheck(disk.Restart(nil), &h); err != nil {
+					t.Fatalf("%+v at %d, then EIO at the recovery's %d, then a power cut: %v", first, op, n, err)
+				}
+			}
+		}
+	}
+	if reached < 100 {
+		t.Fatalf("only %d recoveries were hit", reached)
+	}
+}
