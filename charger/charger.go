@@ -109,6 +109,9 @@ func seedOf(id string) uint64 {
 	return h
 }
 
+// Version returns the OCPP version that it speaks.
+func (c *Charger) Version() Version { return c.o.Version }
+
 // ID returns the charger's identity.
 func (c *Charger) ID() string { return c.o.ID }
 
