@@ -26,6 +26,7 @@ import (
 	"github.com/holdfast-ev/holdfast/ocpp"
 	"github.com/holdfast-ev/holdfast/ocpp/v16"
 	"github.com/holdfast-ev/holdfast/ocpp/v2"
+	"github.com/holdfast-ev/holdfast/record"
 )
 
 // saveCursorsEvery is how often the cloud's cursors are written down.
@@ -55,6 +56,15 @@ type agent struct {
 // boot from being called a power cut. An error means that it could not start, or
 // that the disk failed more often than [MaxRecoveries].
 func Run(ctx context.Context, cfg *Config, software string, log *slog.Logger) error {
+	home, err := durable.OpenDir(cfg.Dir)
+	if err != nil {
+		return fmt.Errorf("data directory: %w; make it with: holdfast-gateway enroll", err)
+	}
+	lock, err := home.Lock()
+	if err != nil {
+		return fmt.Errorf("data directory %s: %w; another gateway is running on it", cfg.Dir, err)
+	}
+	defer lock.Close()
 	keys, err := OpenIdentity(cfg)
 	if err != nil {
 		return err
@@ -178,8 +188,33 @@ func (a *agent) coreConfig() gateway.Config {
 func (a *agent) report(l *loop.Loop) *Report {
 	return &Report{
 		Status: l.Core().Status(a.clock.Now()), Sockets: a.chargers.connected(), Listening: a.listening,
-		counters: cloneCounters(l.Core().Counters()),
+		OldestUnsynced: oldestUnsynced(l.Log(holdfast.Evidence), a.cursors),
+		counters:       cloneCounters(l.Core().Counters()),
 	}
+}
+
+var errEnough = errors.New("enough read")
+
+// oldestUnsynced returns when the first evidence record was written that the
+// cloud has not reconciled; 0 when there is none or it cannot be read.
+func oldestUnsynced(log *journal.Log, known *cursors) (at holdfast.UnixMilli) {
+	for _, e := range log.Epochs() {
+		from := max(holdfast.Seq(known.reconciled(holdfast.Evidence, e.Epoch)), e.First)
+		if uint64(from) >= e.Size {
+			continue
+		}
+		_ = log.Read(e.Epoch, from, func(f journal.Frame) error { // only a hint: an unreadable record has no time
+			if f.Kind != journal.Record {
+				return nil
+			}
+			if r, err := record.Decode(f.Body); err == nil {
+				at = r.At.Wall
+			}
+			return errEnough
+		})
+		return at
+	}
+	return 0
 }
 
 // servers are the daemon's listeners.
@@ -231,11 +266,8 @@ func (a *agent) listen() (s *servers, err error) {
 }
 
 func (a *agent) localAPI() http.Handler {
-	return localAPI(&metrics{software: a.software, report: a.fullReport, server: a.chargers, link: a.metrics}, a.engine)
+	return localAPI(&metrics{software: a.software, report: a.engine.report, server: a.chargers, link: a.metrics}, a.engine)
 }
-
-// fullReport is the core's report and what is known outside of it.
-func (a *agent) fullReport(ctx context.Context) (*Report, error) { return a.engine.report(ctx) }
 
 // serve runs everything until ctx ends or the engine gives up.
 func (a *agent) serve(ctx context.Context, s *servers) error {
