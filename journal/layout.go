@@ -215,8 +215,11 @@ func (s *segment) readSeal(w *walker) error {
 // join checks that an epoch's segments follow one another. The last segment of
 // the newest epoch (child is nil) is left to the caller, who walks it.
 func (l *layout) join(fsys FS, ep, child *epochDir) error {
+	// A last segment may lack its seal while a NewEpoch is unfinished, which is
+	// until the head names the new epoch.
+	ended := child != nil && l.head != nil && l.head.counter > ep.counter
 	for i, s := range ep.segs {
-		if tail := i == len(ep.segs)-1; s.bad == nil && s.seal == nil && !tail {
+		if last := i == len(ep.segs)-1; s.bad == nil && s.seal == nil && (ended || !last) {
 			if err := s.locate(fsys, "sealed segment has no seal"); err != nil {
 				return err
 			}
