@@ -162,7 +162,7 @@ type charger struct {
 // acknowledged is there after the restart, once.
 func TestPowerCutsAtRandomOperations(t *testing.T) {
 	cuts := 0
-	for seed := range uint64(120) {
+	for seed := range uint64(60) {
 		cuts += powerCutLife(t, seed)
 	}
 	if cuts < 300 {
@@ -210,8 +210,8 @@ func live(s *site, ch *charger, rnd *rand.Rand) error {
 			return err
 		}
 	}
-	s.ev.PowerOff()
-	return s.turn(gateway.Tick{})
+	s.ev.PowerOff() // it never came to the operation: cut now
+	return faultfs.ErrPowerOff
 }
 
 func step(s *site, ch *charger, rnd *rand.Rand) error {

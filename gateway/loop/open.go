@@ -45,9 +45,10 @@ type Report struct {
 // records are durable.
 func Open(now holdfast.Instant, o Options) (l *Loop, rep Report, err error) {
 	l = &Loop{logs: map[holdfast.Journal]*journal.Log{}, snaps: o.Snapshots, shell: o.Shell}
+	opened := l.logs
 	defer func() {
 		if err != nil {
-			for _, log := range l.logs {
+			for _, log := range opened {
 				err = errors.Join(err, log.Close())
 			}
 		}
