@@ -34,23 +34,33 @@ func New() *State {
 // lost.
 func (s *State) Observe(at holdfast.Instant) { s.clock.advance(at) }
 
-// InstallList puts l in force for site. A list of the same version and content
-// changes nothing. Older ones, and another content under the same version, are
-// refused with [ErrOlder]; another site's with [ErrSite]. The list's issue time
-// is a signed time and raises the floor. Its age starts at its issue time: a
-// list that came over a live link is confirmed by [State.Confirm] as well.
-func (s *State) InstallList(site holdfast.SiteID, l *List, at holdfast.Instant) error {
+// CheckList says whether [State.InstallList] would succeed now, and changes
+// nothing: a gateway asks before it writes the record, and cannot fail to apply
+// what it has written.
+func (s *State) CheckList(site holdfast.SiteID, l *List) error {
 	if err := l.Validate(); err != nil {
 		return fmt.Errorf("install list: %w", err)
 	}
 	if l.Site != site {
 		return fmt.Errorf("install list %d: %w: %s, this is %s", l.Version, ErrSite, l.Site, site)
 	}
-	if s.list != nil && l.Version <= s.list.Version {
-		if l.Version == s.list.Version && sameList(l, s.list) {
-			return nil
-		}
+	if s.list != nil && (l.Version < s.list.Version || l.Version == s.list.Version && !sameList(l, s.list)) {
 		return fmt.Errorf("install list %d: %w: version %d", l.Version, ErrOlder, s.list.Version)
+	}
+	return nil
+}
+
+// InstallList puts l in force for site. A list of the same version and content
+// changes nothing. Older ones, and another content under the same version, are
+// refused with [ErrOlder]; another site's with [ErrSite]. The list's issue time
+// is a signed time and raises the floor. Its age starts at its issue time: a
+// list that came over a live link is confirmed by [State.Confirm] as well.
+func (s *State) InstallList(site holdfast.SiteID, l *List, at holdfast.Instant) error {
+	if err := s.CheckList(site, l); err != nil {
+		return err
+	}
+	if l.Version == s.ListVersion() {
+		return nil
 	}
 	s.clock.advance(at)
 	s.clock.raise(l.Issued)
@@ -80,10 +90,9 @@ func (s *State) Confirm(at holdfast.Instant) {
 	s.clock.confirm(at, 0, true)
 }
 
-// InstallGrant puts g in force for site. Installing the same grant again
-// changes nothing; another content under its id is refused with [ErrOlder].
-// Grants that have expired at the proven time are dropped on this occasion.
-func (s *State) InstallGrant(site holdfast.SiteID, g Grant, at holdfast.Instant) error {
+// CheckGrant says whether [State.InstallGrant] would succeed at this instant,
+// and changes nothing.
+func (s *State) CheckGrant(site holdfast.SiteID, g Grant, at holdfast.Instant) error {
 	if err := g.Validate(); err != nil {
 		return fmt.Errorf("install grant: %w", err)
 	}
@@ -96,17 +105,32 @@ func (s *State) InstallGrant(site holdfast.SiteID, g Grant, at holdfast.Instant)
 		}
 		return fmt.Errorf("install grant %s: %w: another content under this id", g.ID, ErrOlder)
 	}
-	s.clock.advance(at)
-	now := s.clock.judge(at)
-	if g.Expires <= now {
+	if now := s.TimeAt(at); g.Expires <= now {
 		return fmt.Errorf("install grant %s: %w: at %s, it is %s", g.ID, ErrExpired, g.Expires, now)
 	}
+	floor, inForce := s.Floor(at), 0
+	for _, held := range s.grants {
+		if held.Expires > floor {
+			inForce++
+		}
+	}
+	if inForce >= MaxGrants {
+		return fmt.Errorf("install grant %s: %w: %d grants are in force", g.ID, ErrFull, inForce)
+	}
+	return nil
+}
+
+// InstallGrant puts g in force for site. Installing the same grant again
+// changes nothing; another content under its id is refused with [ErrOlder].
+// Grants that have expired at the proven time are dropped on this occasion.
+func (s *State) InstallGrant(site holdfast.SiteID, g Grant, at holdfast.Instant) error {
+	if err := s.CheckGrant(site, g, at); err != nil {
+		return err
+	}
+	s.clock.advance(at)
 	// Only what is expired at the floor goes: a trusted wall clock may be
 	// corrected backwards, the floor may not.
 	maps.DeleteFunc(s.grants, func(_ string, old Grant) bool { return old.Expires <= s.clock.Floor })
-	if len(s.grants) >= MaxGrants {
-		return fmt.Errorf("install grant %s: %w: %d grants are in force", g.ID, ErrFull, len(s.grants))
-	}
 	s.grants[g.ID] = g
 	return nil
 }

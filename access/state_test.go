@@ -102,6 +102,49 @@ func TestGrantsAreBoundedAndExpiredOnesMakeRoom(t *testing.T) {
 	}
 }
 
+// What a gateway checks before it writes a record is what applying the record
+// does, and checking changes nothing.
+func TestCheckForetellsInstall(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		s := access.New()
+		for step := range int64(12) {
+			now := at(step * rapid.Int64Range(0, 2*hour).Draw(rt, "ms"))
+			before, err := json.Marshal(s)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			var check, install error
+			to := rapid.SampledFrom([]holdfast.SiteID{site, site, site, "depot-2"}).Draw(rt, "site")
+			if rapid.Bool().Draw(rt, "list") {
+				l := list(rapid.Uint64Range(0, 5).Draw(rt, "version"), map[holdfast.TokenHash]access.Entry{token(rapid.IntRange(1, 2).Draw(rt, "content")): entry(access.Always)})
+				l.Site = to
+				check = s.CheckList(site, l)
+				same(rt, s, before)
+				install = s.InstallList(site, l, now)
+			} else {
+				g := grant(rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "id"), token(1))
+				g.Site, g.Expires = to, t0+holdfast.UnixMilli(rapid.Int64Range(-1, 8).Draw(rt, "expires")*hour)
+				check = s.CheckGrant(site, g, now)
+				same(rt, s, before)
+				install = s.InstallGrant(site, g, now)
+			}
+			if (check == nil) != (install == nil) || check != nil && check.Error() != install.Error() {
+				rt.Fatalf("checked: %v; installed: %v", check, install)
+			}
+			if install != nil {
+				same(rt, s, before)
+			}
+		}
+	})
+}
+
+func same(rt *rapid.T, s *access.State, before []byte) {
+	rt.Helper()
+	if after, err := json.Marshal(s); err != nil || string(after) != string(before) {
+		rt.Fatalf("the state changed: %v\n%s\n%s", err, before, after)
+	}
+}
+
 // The list that was installed belongs to the state: the caller may go on using
 // its own.
 func TestInstalledListIsACopy(t *testing.T) {
