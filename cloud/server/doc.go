@@ -24,7 +24,7 @@
 //
 // # What is kept where
 //
-//	DIR/lock                  one process at a time
+//	DIR/.lock                 one process at a time
 //	DIR/keys/authority.pem    key and certificate of the authority
 //	DIR/keys/ca.pem           that certificate alone, for tools
 //	DIR/keys/statement.pem    key that signs lists, tariffs, grants and the time

@@ -19,8 +19,9 @@ const (
 	// with the bounds of package uplink it is what uploads may cost in memory. The
 	// next one is told to come back.
 	maxUploads = 32
-	// uploadTimeout lets a slice of uplink.MaxWireBytes through at 64 kbit/s.
-	uploadTimeout = 10 * time.Minute
+	// uploadTimeout is longer than a gateway waits for an answer, so that it is
+	// the gateway that gives up and knows it.
+	uploadTimeout = 2 * uplink.AnswerLimitMillis * time.Millisecond
 	// Busy answers are spread over this span, so that the sites that come back
 	// after an outage of the cloud do not come back together a second time.
 	laterLeastMillis  = 1_000
@@ -106,7 +107,7 @@ func (s *Server) receive(w http.ResponseWriter, c *call) (ack uplink.Ack, err er
 	if err != nil {
 		return ack, kindInvalid.because("first sequence number %q: want a decimal number", clip(c.req.PathValue("first")))
 	}
-	wire, err := readBody(w, c.req, uplink.MaxWireBytes, "application/zstd")
+	wire, err := readBody(w, c.req, uplink.MaxWireBytes, "application/octet-stream", "zstd")
 	if err != nil {
 		return ack, err
 	}

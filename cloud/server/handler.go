@@ -59,7 +59,7 @@ func handle[In, Out any](s *Server, rt route, f func(context.Context, *call, In)
 	return s.serve(rt, func(w http.ResponseWriter, c *call) (int, error) {
 		var in In
 		if rt.limit > 0 {
-			body, err := readBody(w, c.req, rt.limit, "application/json")
+			body, err := readBody(w, c.req, rt.limit, "application/json", "")
 			if err != nil {
 				return 0, err
 			}
@@ -148,11 +148,14 @@ func (s *Server) logCall(rt route, c *call, status int, took time.Duration, p *P
 	s.log.LogAttrs(c.req.Context(), level, "call", attrs...)
 }
 
-// readBody reads a bounded body of the wanted media type.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, want string) ([]byte, error) {
+// readBody reads a bounded body of the wanted media type and encoding.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, want, encoding string) ([]byte, error) {
 	ct := r.Header.Get("Content-Type")
 	if media, _, err := mime.ParseMediaType(ct); err != nil || media != want {
 		return nil, kindMedia.because("Content-Type is %q, want %s", clip(ct), want)
+	}
+	if ce := r.Header.Get("Content-Encoding"); ce != encoding {
+		return nil, kindMedia.because("Content-Encoding is %q, want %q", clip(ce), encoding)
 	}
 	if r.ContentLength > limit {
 		return nil, kindTooLarge.because("the body has %d bytes, at most %d", r.ContentLength, limit)

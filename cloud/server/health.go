@@ -26,8 +26,10 @@ func (s *Server) health() http.Handler {
 // A load balancer sends nothing while this fails.
 func (s *Server) ready() http.Handler {
 	return handle(s, route{name: "readyz"}, func(ctx context.Context, _ *call, _ none) (Health, error) {
-		if s.stopping.Load() {
+		select {
+		case <-s.stopping:
 			return Health{}, kindBusy.because("the cloud is stopping").later(later())
+		default:
 		}
 		ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 		defer cancel()

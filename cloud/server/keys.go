@@ -9,8 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/holdfast-ev/holdfast/internal/durable"
 )
 
 // keys are what DIR/keys holds. Lost, they cannot be made again: every gateway
@@ -25,7 +26,7 @@ type keys struct {
 const secretFile = "secret" // root of the keys shared with sites, 64 hex digits, 0600
 
 func openKeys(dir string, now time.Time) (*keys, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make key directory: %w", err)
 	}
 	k := &keys{}
@@ -55,34 +56,4 @@ func openSecret(path string) (secret [32]byte, err error) {
 		return secret, fmt.Errorf("read secret %s: want 64 hex digits; restore the file from a backup", path)
 	}
 	return secret, nil
-}
-
-// readSecret reads a file that nobody but its owner may read.
-func readSecret(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("read %s: others may read it (mode %04o); it may be known by now: replace it, or run chmod 600 if you are sure", path, info.Mode().Perm())
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return b, nil
-}
-
-// lockDir makes sure that one process at a time uses DIR. The kernel drops the
-// lock with the process, however it ends.
-func lockDir(dir string) (unlock func() error, err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock data directory: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock data directory %s: another process uses it", dir)
-	}
-	return f.Close, nil
 }

@@ -34,7 +34,7 @@ type links struct {
 // A link is one live WebSocket.
 type link struct {
 	bell chan struct{} // capacity 1: rings that nobody has heard yet are one ring
-	end  context.CancelCauseFunc
+	end  chan *linkEnd // capacity 1: the first reason counts
 }
 
 // A linkEnd is why a link was ended from our side.
@@ -42,8 +42,6 @@ type linkEnd struct {
 	code   websocket.StatusCode
 	reason string
 }
-
-func (e *linkEnd) Error() string { return e.reason }
 
 // The ends.
 var (
@@ -60,7 +58,7 @@ func (ls *links) add(gw holdfast.GatewayID, l *link) bool {
 		return false
 	}
 	if old := ls.open[gw]; old != nil {
-		old.end(endReplaced)
+		old.finish(endReplaced)
 	}
 	ls.open[gw] = l
 	return true
@@ -100,6 +98,13 @@ func (l *link) ring() {
 	}
 }
 
+func (l *link) finish(why *linkEnd) {
+	select {
+	case l.end <- why:
+	default: // it is ending already
+	}
+}
+
 func (ls *links) count() int {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -112,7 +117,7 @@ func (ls *links) close() {
 	defer ls.mu.Unlock()
 	ls.closed = true
 	for _, l := range ls.open {
-		l.end(endShutdown)
+		l.finish(endShutdown)
 	}
 }
 
@@ -128,35 +133,36 @@ func (s *Server) link() http.Handler {
 		}
 		defer conn.CloseNow()
 		conn.SetReadLimit(linkReadLimit)
-		ctx, end := context.WithCancelCause(c.req.Context())
-		defer end(nil)
-		l := &link{bell: make(chan struct{}, 1), end: end}
+		l := &link{bell: make(chan struct{}, 1), end: make(chan *linkEnd, 1)}
 		if !s.links.add(c.gateway, l) {
 			conn.Close(endShutdown.code, endShutdown.reason)
 			return http.StatusSwitchingProtocols, nil
 		}
 		defer s.links.remove(c.gateway, l)
-		l.bell <- struct{}{} // what came due between the hello and now
-		s.hold(conn.CloseRead(ctx), conn, c.gateway, l)
-		if e, ok := context.Cause(ctx).(*linkEnd); ok {
-			conn.Close(e.code, e.reason)
+		l.ring() // what came due between the hello and now
+		// CloseRead answers pings and closes; its context ends with the peer. Ours
+		// must not end it: that would cut the socket before the reason is said.
+		if why := s.hold(conn.CloseRead(c.req.Context()), conn, c.gateway, l); why != nil {
+			conn.Close(why.code, why.reason)
 		}
 		return http.StatusSwitchingProtocols, nil
 	})
 }
 
-// hold runs until the peer or the server ends the link.
-func (s *Server) hold(ctx context.Context, conn *websocket.Conn, gw holdfast.GatewayID, l *link) {
+// hold runs until the peer is gone (nil) or the server ends the link.
+func (s *Server) hold(ctx context.Context, conn *websocket.Conn, gw holdfast.GatewayID, l *link) *linkEnd {
 	ping := time.NewTicker(linkPingEvery)
 	defer ping.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
+		case why := <-l.end:
+			return why
 		case <-l.bell:
 			if err := s.knock(ctx, conn, gw); err != nil {
 				s.log.Info("link lost", "gateway", string(gw), "err", err.Error())
-				return
+				return nil
 			}
 		case <-ping.C:
 			pong, cancel := context.WithTimeout(ctx, linkPingTimeout)
@@ -164,7 +170,7 @@ func (s *Server) hold(ctx context.Context, conn *websocket.Conn, gw holdfast.Gat
 			cancel()
 			if err != nil {
 				s.log.Info("link lost", "gateway", string(gw), "err", err.Error())
-				return
+				return nil
 			}
 		}
 	}

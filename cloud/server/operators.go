@@ -224,6 +224,9 @@ func (s *Server) tariffRoutes(mux *routes) {
 	mux.Handle("POST /v1/grants", handle(s, route{name: "grants.issue", limit: smallBody, status: http.StatusCreated},
 		func(ctx context.Context, c *call, in cloud.IssueGrant) (cloud.Grant, error) {
 			in.By = operatorName
+			if in.NotBefore == 0 {
+				in.NotBefore = c.now
+			}
 			g, err := s.plane.IssueGrant(ctx, c.now, in)
 			return g, s.ringSites(ctx, err, []holdfast.SiteID{in.Site})
 		}))

@@ -10,11 +10,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-ev/holdfast"
@@ -86,7 +84,7 @@ type Server struct {
 	api, gateway       *http.Server
 	apiURL, gatewayURL string
 	caPEM              []byte
-	stopping           atomic.Bool
+	stopping           chan struct{} // closed when Close begins
 	closeOnce          sync.Once
 	closeErr           error
 	done               chan struct{}
@@ -104,7 +102,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		log: o.Log, clock: o.Clock, metrics: newMetrics(o.Version),
 		links:   &links{open: map[holdfast.GatewayID]*link{}},
 		uploads: make(slots, maxUploads), enrolments: &rate{perMinute: enrolPerMinute},
-		exposed: o.ExposeAPI, done: make(chan struct{}),
+		exposed: o.ExposeAPI, stopping: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := s.open(ctx, o); err != nil {
 		s.release()
@@ -205,9 +203,6 @@ func (s *Server) run(h *http.Server, l net.Listener) {
 
 // openDir locks the data directory and reads its keys.
 func (s *Server) openDir(o Options) (*keys, error) {
-	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
-	}
 	unlock, err := lockDir(o.DataDir)
 	if err != nil {
 		return nil, err
@@ -338,7 +333,7 @@ func (s *Server) Done() <-chan struct{} { return s.done }
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		defer close(s.done)
-		s.stopping.Store(true)
+		close(s.stopping)
 		s.links.close()
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
