@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -48,6 +49,16 @@ func TestParseRefuses(t *testing.T) {
 	deep := func(n int) string {
 		return `[2,"x","Heartbeat",{"a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}]`
 	}
+	many := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,"k%d":{"k0":0}`, i)
+		}
+		return b.String()[1:]
+	}
+	if _, err := ocpp.Parse(ocpp.V16, []byte(`[2,"x","A",{`+many(40)+`}]`)); err != nil {
+		t.Errorf("40 names: %v", err)
+	}
 	id36, id37 := strings.Repeat("i", 36), strings.Repeat("i", 37)
 	if _, err := ocpp.Parse(ocpp.V16, []byte(`[2,"`+id36+`","Heartbeat",{}]`)); err != nil {
 		t.Errorf("an id of 36 characters: %v", err)
@@ -82,6 +93,7 @@ func TestParseRefuses(t *testing.T) {
 		{"duplicate key", `[2,"x","Authorize",{"idTag":"A","idTag":"B"}]`, "x", "FormationViolation", "FormatViolation"},
 		{"duplicate key, escaped", `[2,"x","Authorize",{"idTag":"A","id\u0054ag":"B"}]`, "x", "FormationViolation", "FormatViolation"},
 		{"duplicate key, nested", `[2,"x","Authorize",{"a":[{"b":{"c":1,"c":1}}]}]`, "x", "FormationViolation", "FormatViolation"},
+		{"duplicate key among many", `[2,"x","A",{` + many(40) + `,"k39":1}]`, "x", "FormationViolation", "FormatViolation"},
 		{"deep", deep(ocpp.MaxDepth - 1), "x", "FormationViolation", "FormatViolation"},
 		{"deep, 10,000", deep(10_000), "x", "FormationViolation", "FormatViolation"},
 		{"huge exponent", `[2,"x","StartTransaction",{"meterStart":1e1000000000}]`, "x", "FormationViolation", "FormatViolation"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -121,13 +122,16 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
+// rfc3339 is stricter than time.Parse, which reads an hour of one digit.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 func FuzzParseTime(f *testing.F) {
 	f.Add("2021-03-24T07:06:40.123Z")
 	f.Add("1970-01-01T00:00:00+01:00")
 	f.Add("2021-03-24T24:00:00")
 	f.Fuzz(func(t *testing.T, s string) {
 		got, ok := ocpp.ParseTime(s)
-		if ref, err := time.Parse(time.RFC3339Nano, s); err == nil && (!ok || got != holdfast.UnixMilli(ref.Add(-time.Duration(ref.Nanosecond())%time.Millisecond).UnixMilli())) {
+		if ref, err := time.Parse(time.RFC3339Nano, s); err == nil && rfc3339.MatchString(s) && (!ok || got != holdfast.UnixMilli(ref.Add(-time.Duration(ref.Nanosecond())%time.Millisecond).UnixMilli())) {
 			t.Fatalf("%q = %d, %v; want %d", s, got, ok, ref.UnixMilli())
 		}
 		if !ok {
@@ -186,6 +190,7 @@ func TestFold(t *testing.T) {
 		{"a phase that is no number", []S{{Value: "1", Phase: "L1"}, {Value: "NaN", Phase: "L2"}, {Value: "2", Phase: "L3"}}, one(per, -1, -1, -1)},
 		{"between phases and N", []S{{Value: "1", Phase: "L1-L2"}, {Value: "2", Phase: "N"}}, one(per, -1, -1, -1)},
 		{"phases overflow", []S{{Value: "9e18", Phase: "L1"}, {Value: "9e18", Phase: "L2"}}, one(per, -1, -1, -1)},
+		{"sum of phases overflows", []S{{Value: "4e12", Phase: "L1"}, {Value: "4e12", Phase: "L2"}, {Value: "4e12", Phase: "L3"}}, one(per, -1, -1, -1)},
 		{"same value twice", []S{{Value: "12345"}, {Value: "12.345", Unit: "kWh"}}, one(per, 12345, -1, -1)},
 		{"two values for one place", []S{{Value: "12345"}, {Value: "12346"}}, one(per, -1, -1, -1)},
 		{"a third value does not heal it", []S{{Value: "1"}, {Value: "2"}, {Value: "1"}}, one(per, -1, -1, -1)},
@@ -229,8 +234,13 @@ func TestFold(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, show(got), show(c.want))
 		}
 	}
-	if r := ocpp.Fold(5, []S{{Value: "-1.5", Measurand: power}}); len(r) != 1 || *r[0].Power != -2 {
-		t.Errorf("negative power: %s", show(r))
+	for _, samples := range [][]S{
+		{{Value: "-1.5", Measurand: power}},
+		{{Value: "-1", Measurand: power, Phase: "L1"}, {Value: "-0.5", Measurand: power, Phase: "L2"}, {Value: "0", Measurand: power, Phase: "L3"}},
+	} {
+		if r := ocpp.Fold(5, samples); len(r) != 1 || *r[0].Power != -2 {
+			t.Errorf("negative power %+v: %s", samples, show(r))
+		}
 	}
 }
 
