@@ -62,6 +62,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(
 		chargerCommand(),
 		receiptCommand(),
+		journalCommand(),
 		cloudCommand(),
 		sitesCommand(),
 		gatewaysCommand(),
