@@ -40,7 +40,10 @@ func testKey(name string) *ecdsa.PrivateKey {
 	return k
 }
 
-var cloudKey = testKey("cloud")
+var (
+	cloudKey = testKey("cloud")
+	schemas  = ocpp.NewSchemas() // compiled once; tests here run one at a time
+)
 
 // A bench drives one core by hand and asserts after every step that folding the
 // records gives the state that the core is in.
@@ -66,7 +69,7 @@ func newBench(t testing.TB) *bench {
 			Gateway: "gw-1", Site: "site-1", Software: "test",
 			Chargers: map[holdfast.ChargerID]gateway.ChargerConfig{"CP1": {MaxPower: 22_000}, "CP2": {MaxPower: 150_000}, "CP3": {}},
 			TokenKey: tokenKey, SealKey: [32]byte{5}, StatementKey: &cloudKey.PublicKey, Seed: [32]byte{1},
-			Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}}, Schemas: ocpp.NewSchemas(),
+			Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}}, Schemas: schemas,
 		},
 	}
 	b.boot(&record.EpochOpened{Reason: record.EpochEnrolment})

@@ -85,11 +85,8 @@ func (g *Gateway) checkList(b *record.StatementInstalled, payload []byte) error 
 	if err != nil {
 		return err
 	}
-	if l.Site != g.cfg.Site {
-		return fmt.Errorf("list for site %s, this is %s", l.Site, g.cfg.Site)
-	}
 	b.Version = l.Version
-	return g.checkVersion(b)
+	return g.state.Access.CheckList(g.cfg.Site, l)
 }
 
 func (g *Gateway) checkGrant(b *record.StatementInstalled, payload []byte) error {
@@ -97,11 +94,8 @@ func (g *Gateway) checkGrant(b *record.StatementInstalled, payload []byte) error
 	if err != nil {
 		return err
 	}
-	if gr.Site != g.cfg.Site {
-		return fmt.Errorf("grant for site %s, this is %s", gr.Site, g.cfg.Site)
-	}
 	b.ID = gr.ID
-	return nil
+	return g.state.Access.CheckGrant(g.cfg.Site, gr, g.now)
 }
 
 func (g *Gateway) checkTariff(b *record.StatementInstalled, payload []byte) error {

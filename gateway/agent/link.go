@@ -141,6 +141,7 @@ func (l *cloudLink) upload(f *feed, u gateway.Upload, slice []byte) {
 			done.Ack = ack
 			if mismatch != nil {
 				done.Mismatch = &mismatch.Expected
+				l.log.Info("the cloud expects another position", "journal", string(u.Journal), "epoch", u.Epoch.String(), "sent", uint64(u.First), "expected", mismatch.Expected)
 			}
 			return err
 		})
