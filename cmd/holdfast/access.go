@@ -70,7 +70,7 @@ offline, ALLOWED may as long as the access list is fresh, NEVER needs a link.`,
 	f := cmd.Flags()
 	f.StringVar(&in.Label, "label", "", "what people call it; never the card's number")
 	f.Var((*siteFlag)(&in.Sites), "site", "where it counts (repeatable; default: every site)")
-	f.StringVar(&in.Whitelist, "whitelist", "", "ALWAYS, ALLOWED, ALLOWED_OFFLINE or NEVER (default ALLOWED)")
+	f.StringVar((*string)(&in.Whitelist), "whitelist", "", "ALWAYS, ALLOWED, ALLOWED_OFFLINE or NEVER (default ALLOWED)")
 	f.StringVar(&in.Group, "group", "", "tokens of one group may stop each other's sessions")
 	f.StringVar(&until, "expires", "", "last moment, RFC 3339 or YYYY-MM-DD (default: never)")
 	limits.add(cmd)
@@ -116,7 +116,7 @@ func printToken(w io.Writer, t cloud.Token) {
 	if limits == "" {
 		limits = "none of its own"
 	}
-	facts(w, "Sites", joinIDs(t.Sites, "every site"), "Whitelist", t.Whitelist, "Group", t.Group,
+	facts(w, "Sites", joinIDs(t.Sites, "every site"), "Whitelist", string(t.Whitelist), "Group", t.Group,
 		"Expires", expires, "Limits", limits)
 }
 
@@ -127,7 +127,7 @@ func printTokens(w io.Writer, list []cloud.Token) {
 	}
 	t := newTable("ID", "LABEL", "STATE", "WHITELIST", "SITES", "EXPIRES", "LIMITS PER SESSION")
 	for _, tok := range list {
-		t.add(tok.ID, tok.Label, tokenState(tok), tok.Whitelist, joinIDs(tok.Sites, "every site"), when(tok.Expires), limitsText(tok.Limits))
+		t.add(tok.ID, tok.Label, tokenState(tok), string(tok.Whitelist), joinIDs(tok.Sites, "every site"), when(tok.Expires), limitsText(tok.Limits))
 	}
 	t.print(w)
 }
@@ -267,7 +267,7 @@ list. The grant works while the site is offline, once it has arrived; with
 				return orJSON(cmd.OutOrStdout(), raw, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "Grant %s is on its way to %s.\n", g.ID, g.Site)
-			facts(cmd.OutOrStdout(), "Valid", "until "+when(g.Expires), "Sessions", strconv.Itoa(g.MaxSessions),
+			facts(cmd.OutOrStdout(), "Valid", "until "+when(g.Expires), "Sessions", strconv.FormatInt(g.MaxSessions, 10),
 				"Limits", limitsText(g.Limits), "Statement", file)
 			return nil
 		},
@@ -275,7 +275,7 @@ list. The grant works while the site is offline, once it has arrived; with
 	f := cmd.Flags()
 	f.StringVar((*string)(&in.Site), "site", "", "the site (required)")
 	f.DurationVar(&life, "for", 4*time.Hour, "how long it is valid, at most 744h")
-	f.IntVar(&in.MaxSessions, "sessions", 1, "most sessions")
+	f.Int64Var(&in.MaxSessions, "sessions", 1, "most sessions")
 	f.StringVar(&file, "out", "", "also write the signed statement to this file")
 	limits.add(cmd)
 	cobra.CheckErr(cmd.MarkFlagRequired("site"))

@@ -129,6 +129,9 @@ func amount(s cloud.Session) string {
 
 func notes(s cloud.Session) string {
 	var n []string
+	if s.Failed {
+		n = append(n, "nothing charged")
+	}
 	if s.Offline {
 		n = append(n, "offline")
 	}
@@ -187,6 +190,8 @@ func stageText(s cloud.Session) string {
 	switch {
 	case s.Running:
 		return "running; the gateway reports"
+	case s.Failed:
+		return string(s.Stage) + "; nothing was charged, so there is no bill"
 	case s.Stage == cloud.StageReceived:
 		return "received; waits for the gateway's signed checkpoint"
 	case s.Stage == cloud.StageReconciled:

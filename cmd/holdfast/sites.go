@@ -147,10 +147,10 @@ func printSite(w io.Writer, s cloud.Site) {
 // reported is the last link change that the gateway recorded, which may be
 // older than what the cloud sees.
 func reported(c cloud.Contact) string {
-	if c.Link == "" || c.Since == 0 {
+	if c.Since.Wall == 0 {
 		return ""
 	}
-	return fmt.Sprintf("last link change %s, cause %s", when(c.Since), c.Cause)
+	return fmt.Sprintf("last link change %s, cause %s", clockText(c.Since.Wall, c.Since.Quality), c.Cause)
 }
 
 func gatewaysCommand() *cobra.Command {
@@ -209,7 +209,7 @@ func printGateway(w io.Writer, g cloud.Gateway) {
 		enrolled = "not yet; lost the code? holdfast sites code " + string(g.Site)
 	}
 	fmt.Fprintf(w, "Gateway %s\n", g.ID)
-	facts(w, "Site", string(g.Site), "Enrolled", enrolled, "Key", g.KeyHash, "Link", linkText(g.Enrolled, g.Contact),
+	facts(w, "Site", string(g.Site), "Enrolled", enrolled, "Key", g.KeyID, "Link", linkText(g.Enrolled, g.Contact),
 		"Last contact", contactText(time.Now(), g.Contact), "Gateway said", reported(g.Contact), "Software", g.Contact.Software)
 	if len(g.Cursors) == 0 {
 		fmt.Fprintln(w, "Nothing received yet.")
