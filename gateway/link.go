@@ -48,7 +48,9 @@ func (g *Gateway) linkUp(in LinkUp) {
 		g.emit(record.Record{Body: &record.TimeFloorRaised{Floor: in.CloudTime}})
 	}
 	g.linkChanged(change)
-	g.directives(append([]uplink.Directive{}, in.Welcome.Directives...))
+	if len(in.Welcome.Directives) > 0 { // an empty list is a doorbell, and would say hello again at once
+		g.directives(in.Welcome.Directives)
+	}
 	g.settle()
 }
 
