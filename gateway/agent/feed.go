@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"context"; "fmt"
+	"context"
 
 	"github.com/holdfast-ev/holdfast/gateway"
 )
@@ -36,7 +36,7 @@ func newFeed() *feed {
 
 // put waits until the core's queue takes in, and reports false when the core is
 // gone. It must not be called on the core's goroutine.
-func (f *feed) put(in gateway.Input) bool { fmt.Printf("PUT %T %.300v\n", in, in)
+func (f *feed) put(in gateway.Input) bool {
 	select {
 	case <-f.done:
 		return false

@@ -51,7 +51,7 @@ func (s *shell) Ask(a gateway.Ask) {
 }
 
 // Hello implements loop.Shell.
-func (s *shell) Hello(h uplink.Hello) { println("HELLO", h.Now.Mono, len(h.Heads));  s.link.hello(s.feed, h) }
+func (s *shell) Hello(h uplink.Hello) { s.link.hello(s.feed, h) }
 
 // Upload implements loop.Shell.
-func (s *shell) Upload(u gateway.Upload, slice []byte) { println("UPLOAD", u.First, len(slice));  s.link.upload(s.feed, u, slice) }
+func (s *shell) Upload(u gateway.Upload, slice []byte) { s.link.upload(s.feed, u, slice) }
