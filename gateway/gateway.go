@@ -45,6 +45,7 @@ type Gateway struct {
 	counters    Counters
 	clockWas    holdfast.Instant
 	lastEnd     holdfast.Seq // record of the last end of a session
+	floorNoted  int64        // mono ms + 1 of the last record of signed time; 0 none since boot
 	pruned      int64        // mono ms of the last pruning
 	stopping    bool
 }

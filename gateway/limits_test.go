@@ -237,3 +237,47 @@ func TestNoSpaceRefusesNewSessionsAndEndsRunningOnes(t *testing.T) {
 		t.Errorf("refused with space: %s", f.Payload)
 	}
 }
+
+// A session that was opened before its driver was known carries the exposure
+// from the moment that the driver is.
+func TestExposureOfASessionThatIsIdentifiedLater(t *testing.T) {
+	b := newBench(t)
+	b.installed(1, "CARD1")
+	b.tariff()
+	c := b.connect("CP2", "ocpp2.0.1")
+	event := func(id, kind, extra string) {
+		b.call(c, id, "TransactionEvent", fmt.Sprintf(`{"eventType":%q,"timestamp":%q,"triggerReason":"CablePluggedIn","seqNo":0,"transactionInfo":{"transactionId":"T"},"evse":{"id":1}%s}`, kind, b.now.Wall, extra))
+	}
+	event("e0", "Started", "")
+	if got := b.g.State().Access.Exposure(); got != 0 {
+		t.Fatalf("nobody is known, and %d is at risk", got)
+	}
+	event("e1", "Updated", `,"idToken":{"idToken":"CARD1","type":"Local"}`)
+	if got := b.g.State().Access.Exposure(); got == 0 {
+		t.Fatal("a driver charges, and nothing is at risk")
+	}
+}
+
+// Signed time becomes a record when it is news, and at least every half hour:
+// it proves the list fresh.
+func TestSignedTimeIsNotedHalfHourly(t *testing.T) {
+	b := newBench(t)
+	up := func() {
+		b.step(gateway.LinkUp{CloudTime: b.now.Wall})
+	}
+	up()
+	up()
+	if n := len(bodies[*record.TimeFloorRaised](b)); n != 1 {
+		t.Errorf("%d records of signed time, want 1", n)
+	}
+	b.pass(gateway.FloorEveryMillis + 1)
+	up()
+	if n := len(bodies[*record.TimeFloorRaised](b)); n != 2 {
+		t.Errorf("%d records of signed time after half an hour, want 2", n)
+	}
+	b.crash()
+	up()
+	if n := len(bodies[*record.TimeFloorRaised](b)); n != 3 {
+		t.Errorf("%d records of signed time after a start, want 3", n)
+	}
+}

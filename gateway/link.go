@@ -44,9 +44,7 @@ func (g *Gateway) linkUp(in LinkUp) {
 		g.ready.Restart = &Restart{record.EpochRestored, fmt.Sprintf("the cloud has records of %s epoch %s beyond the %d on this disk", ahead.Journal, ahead.Epoch, ahead.Size)}
 		return
 	}
-	if in.CloudTime > g.state.Access.Floor(g.now)+floorStep {
-		g.emit(record.Record{Body: &record.TimeFloorRaised{Floor: in.CloudTime}})
-	}
+	g.signedTime(in.CloudTime)
 	g.linkChanged(change)
 	if len(in.Welcome.Directives) > 0 { // an empty list is a doorbell, and would say hello again at once
 		g.directives(in.Welcome.Directives)
@@ -54,9 +52,21 @@ func (g *Gateway) linkUp(in LinkUp) {
 	g.settle()
 }
 
-// floorStep keeps the floor from being a record at every contact, in
-// milliseconds. Expiry is judged to the minute.
-const floorStep = 60_000
+// FloorEveryMillis is how often a signed time becomes a record while the link
+// works: it proves the access list fresh, and a power cut forgets no more.
+const FloorEveryMillis = 1_800_000
+
+// FloorStepMillis is how far signed time must be ahead of the floor to be a
+// record at once.
+const FloorStepMillis = 60_000
+
+func (g *Gateway) signedTime(t holdfast.UnixMilli) {
+	if t == 0 || t <= g.state.Access.Floor(g.now)+FloorStepMillis && g.floorNoted != 0 && g.now.Mono-g.floorNoted < FloorEveryMillis {
+		return
+	}
+	g.floorNoted = g.now.Mono + 1
+	g.emit(record.Record{Body: &record.TimeFloorRaised{Floor: t}})
+}
 
 func (g *Gateway) uploadDone(in UploadDone) {
 	s := uplink.Slot{Journal: in.Journal, Epoch: in.Epoch, First: in.First}

@@ -228,6 +228,8 @@ func (s *State) expose(id holdfast.SessionID, decision *holdfast.Seq, token hold
 		delete(s.Pending, *decision)
 		s.Access.Release(uint64(*decision))
 	}
+	// A session that was opened without a driver holds a reservation of nobody.
+	s.Access.Release(sessionKey(id))
 	s.Access.Reserve(sessionKey(id), token, reserved)
 }
 
