@@ -13,6 +13,7 @@ const (
 	MaxChargers           = 500       // per gateway; check-config refuses more
 	MaxEVSEs              = 64        // per charger
 	MaxEndedKept          = 16        // ended sessions per charger kept for late and repeated stops
+	MaxFrameBytes         = 256 << 10 // of a charger's CALL: escaped, and its readings beside it, it still fits a record
 	MaxCallQueue          = 32        // commands waiting for one charger; more are refused
 	MaxPendingAsks        = 256       // online authorisations under way; more are decided locally
 	MaxDoneDirectives     = 1024      // outcomes remembered; a directive older than these expires anyway

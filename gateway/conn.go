@@ -121,6 +121,12 @@ func (g *Gateway) frame(in Frame) {
 	}
 	switch f.Type {
 	case ocpp.Call:
+		if len(in.Raw) > MaxFrameBytes {
+			g.counters.BadFrames++
+			bad := &ocpp.Error{Code: ocpp.FormatViolation, Description: fmt.Sprintf("a message of %d bytes, at most %d", len(in.Raw), MaxFrameBytes)}
+			g.send(c, bad.Frame(v, f.ID).Encode())
+			return
+		}
 		g.call(c, f, in.Raw)
 	case ocpp.CallResult, ocpp.CallError:
 		g.result(c, f)

@@ -281,3 +281,23 @@ func TestSignedTimeIsNotedHalfHourly(t *testing.T) {
 		t.Errorf("%d records of signed time after a start, want 3", n)
 	}
 }
+
+// The largest frame that is taken fits a record whatever it is made of; a
+// larger one is refused and changes nothing.
+func TestLargestFrameFitsARecord(t *testing.T) {
+	b, c := site16(t)
+	value := func(n int) string {
+		return `{"transactionId":1,"meterStop":5,"timestamp":"` + t1 + `","transactionData":[{"timestamp":"` + t1 + `","sampledValue":[{"value":"` +
+			strings.Repeat(`\"`, n/2) + `","format":"SignedData"},{"value":"5"}]}]}`
+	}
+	if f := b.call(c, "big", "StopTransaction", value(gateway.MaxFrameBytes-1000)); f.Type != ocpp.CallResult {
+		t.Fatalf("answered %s", f.Encode())
+	}
+	records := len(b.records)
+	if f := b.call(c, "bigger", "StopTransaction", value(gateway.MaxFrameBytes)); f.Type != ocpp.CallError || f.Code != ocpp.FormatViolation {
+		t.Fatalf("answered %s", f.Encode())
+	}
+	if len(b.records) != records {
+		t.Error("a refused frame left records")
+	}
+}

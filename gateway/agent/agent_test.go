@@ -263,7 +263,9 @@ func TestLifeOfAGateway(t *testing.T) {
 	if got := call(t, ws, "BootNotification", `{"chargePointVendor":"V","chargePointModel":"M"}`); !strings.Contains(got, `"Accepted"`) {
 		t.Errorf("boot answered with %s", got)
 	}
-	d.until("the books to be complete", func(r *Report) bool { return r.Backlog == 0 && b.count("charger.booted") == 1 && r.Link != holdfast.Offline })
+	d.until("the books to be complete", func(r *Report) bool {
+		return r.Backlog == 0 && b.count("charger.booted") == 1 && r.Link != holdfast.Offline
+	})
 	if _, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: cfg.Dir}); err == nil || !strings.Contains(err.Error(), "stop the gateway first") {
 		t.Errorf("enrolment beside a running gateway: %v", err)
 	}

@@ -135,7 +135,7 @@ func (l *cloudLink) upload(f *feed, u gateway.Upload, slice []byte) {
 			return
 		}
 		slot := uplink.Slot{Journal: u.Journal, Epoch: u.Epoch, First: u.First}
-		done := gateway.UploadDone{Journal: u.Journal, Epoch: u.Epoch}
+		done := gateway.UploadDone{Journal: u.Journal, Epoch: u.Epoch, First: u.First}
 		failed := l.twice(ctx, func() error {
 			ack, mismatch, err := l.client.upload(ctx, slot, cutSlice(slice, l.client.sliceBytes()))
 			done.Ack = ack
