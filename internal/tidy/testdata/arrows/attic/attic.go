@@ -1,0 +1,1 @@
+package attic // want "no place in the house"

@@ -1,0 +1,2 @@
+// Package record has its manual in doc.go.
+package record

@@ -1,0 +1,5 @@
+package session
+
+import "os" // tests may
+
+var _ = os.Args

@@ -1,0 +1,3 @@
+package session
+
+func impossible() { panic("a core may") }

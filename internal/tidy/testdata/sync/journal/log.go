@@ -1,0 +1,5 @@
+package journal
+
+type file interface{ Sync() error }
+
+func sync(f file) error { return f.Sync() } // an interface: the keeper knows how
