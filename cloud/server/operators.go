@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/access"
 	"github.com/holdfast-ev/holdfast/cloud"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
@@ -124,7 +125,23 @@ func (s *Server) siteRoutes(mux *routes) {
 			site.Contact.Link = site.Contact.LinkAt(c.now)
 			return site, err
 		}))
+	mux.Handle("PUT /v1/sites/{site}/policy", handle(s, route{name: "sites.policy", limit: smallBody}, s.setPolicy))
 	s.gatewayReads(mux)
+}
+
+// setPolicy replaces a site's policy whole: a field that is left out is its
+// default again.
+func (s *Server) setPolicy(ctx context.Context, c *call, in access.Policy) (cloud.Site, error) {
+	id, err := c.site()
+	if err != nil {
+		return cloud.Site{}, err
+	}
+	if err := s.plane.SetPolicy(ctx, c.now, id, in, operatorName); err != nil {
+		return cloud.Site{}, err
+	}
+	site, err := s.plane.Site(ctx, id)
+	site.Contact.Link = site.Contact.LinkAt(c.now)
+	return site, s.ringSites(ctx, err, []holdfast.SiteID{id})
 }
 
 func (s *Server) gatewayReads(mux *routes) {

@@ -95,7 +95,12 @@ type Server struct {
 // is called or ctx ends, which is the same.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	o.setDefaults()
-	if err := o.validate(); err != nil {
+	err := o.validate()
+	if err == nil {
+		// What is opened later must not depend on where the process then is.
+		o.DataDir, err = filepath.Abs(o.DataDir)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("start cloud: %w", err)
 	}
 	s := &Server{

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +15,6 @@ import (
 	"github.com/holdfast-ev/holdfast/cloud"
 	"github.com/holdfast-ev/holdfast/cloud/server"
 )
-
-const maxTariffFile = 100 << 10 // bytes; the API takes a little more
 
 func tokensCommand() *cobra.Command {
 	c, p := &client{}, &paging{}
@@ -165,7 +162,7 @@ gateway installed it are priced with it; sessions that run keep their price.`,
   holdfast tariffs set night.json --site north --site south`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if in.OCPI, err = readTariff(cmd.InOrStdin(), args[0]); err != nil {
+			if in.OCPI, err = readJSON(cmd.InOrStdin(), "tariff", args[0]); err != nil {
 				return err
 			}
 			var t cloud.Tariff
@@ -180,44 +177,6 @@ gateway installed it are priced with it; sessions that run keep their price.`,
 	}
 	cmd.Flags().Var((*siteFlag)(&in.Sites), "site", "where it counts (repeatable; default: every site)")
 	return cmd
-}
-
-func readTariff(stdin io.Reader, file string) (json.RawMessage, error) {
-	r := stdin
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, fmt.Errorf("read the tariff: %w", err)
-		}
-		defer f.Close()
-		r = f
-	}
-	b, err := io.ReadAll(io.LimitReader(r, maxTariffFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read the tariff %s: %w", file, err)
-	}
-	if len(b) > maxTariffFile {
-		return nil, fmt.Errorf("read the tariff %s: larger than %d bytes", file, maxTariffFile)
-	}
-	if err := json.Unmarshal(b, new(any)); err != nil {
-		return nil, fmt.Errorf("read the tariff %s: %w", file, atLine(b, err))
-	}
-	return b, nil
-}
-
-// atLine adds line and column to an error of package json.
-func atLine(b []byte, err error) error {
-	syntax := (*json.SyntaxError)(nil)
-	if !errors.As(err, &syntax) {
-		return err
-	}
-	line, col := 1, 1
-	for _, c := range b[:min(int(syntax.Offset), len(b))] {
-		if col++; c == '\n' {
-			line, col = line+1, 1
-		}
-	}
-	return fmt.Errorf("line %d, column %d: %w", line, col, err)
 }
 
 func printTariffs(w io.Writer, list []cloud.Tariff) {
@@ -312,20 +271,4 @@ again. This cannot be undone.`,
 	}
 	token.Flags().BoolVar(&yes, "yes", false, "do it")
 	return c.flags(group("erase", "Erase personal data for good", token))
-}
-
-// parseTime reads a moment: RFC 3339, or a day, which ends at its last second in
-// the reader's zone.
-func parseTime(flag, s string) (holdfast.UnixMilli, error) {
-	if s == "" {
-		return 0, nil
-	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return holdfast.UnixMilli(t.UnixMilli()), nil
-	}
-	t, err := time.ParseInLocation(time.DateOnly, s, time.Local)
-	if err != nil {
-		return 0, fmt.Errorf("%s %q: want a time such as 2027-01-31T18:00:00Z, or a day such as 2027-01-31", flag, s)
-	}
-	return holdfast.UnixMilli(t.AddDate(0, 0, 1).Add(-time.Second).UnixMilli()), nil
 }

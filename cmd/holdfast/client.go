@@ -110,13 +110,30 @@ func asFailure(resp *http.Response, raw []byte) error {
 	if json.Unmarshal(raw, p) != nil || p.Slug() == "" {
 		return unreachable(fmt.Errorf("the answer (HTTP %s) is not from a Holdfast cloud: check --cloud", resp.Status))
 	}
+	err := &refusal{p}
 	switch {
 	case p.Status >= 500 || p.Status == http.StatusTooManyRequests:
-		return unreachable(p)
+		return unreachable(err)
 	case p.Status == http.StatusNotFound || p.Status == http.StatusConflict || p.Status == http.StatusForbidden:
-		return failed(p)
+		return failed(err)
 	}
-	return &failure{exitUsage, p}
+	return &failure{exitUsage, err}
+}
+
+// A refusal is a problem as a person at a terminal wants it: what, what next,
+// and where to read more.
+type refusal struct{ problem *server.Problem }
+
+func (r *refusal) Error() string {
+	p := r.problem
+	s := p.Detail
+	if s == "" {
+		s = p.Title
+	}
+	if p.Hint != "" {
+		s += "\n  next: " + p.Hint
+	}
+	return s + "\n  code: " + p.Slug() + " (docs/problems.md#" + p.Slug() + ")"
 }
 
 // unreachable marks err as "nobody knows": asking again may help.

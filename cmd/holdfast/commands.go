@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -132,4 +133,42 @@ func outcome(cmd *cobra.Command, c *client, d cloud.Directive) error {
 		return failed(fmt.Errorf("the gateway did not answer in time: its site is offline, or the charger is (holdfast sites show SITE)"))
 	}
 	return failed(fmt.Errorf("%s%s", d.Outcome, detail))
+}
+
+func directivesCommand() *cobra.Command {
+	c, p := &client{}, &paging{}
+	var site string
+	list := &cobra.Command{
+		Use: "list", Short: "List what was asked of gateways and what became of it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return listing(cmd, c, p, "/v1/directives", url.Values{"site": {site}}, printDirectives)
+		},
+	}
+	list.Flags().StringVar(&site, "site", "", "only of this site")
+	return c.flags(noun("directives", "What was asked of gateways: installs and commands", p.add(list)))
+}
+
+func printDirectives(w io.Writer, list []cloud.Directive) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "Nothing was asked of any gateway yet.")
+		return
+	}
+	t := newTable("QUEUED", "GATEWAY", "KIND", "DIRECTIVE", "OUTCOME")
+	for _, d := range list {
+		t.add(when(d.Queued), string(d.Gateway), string(d.Kind), d.ID, outcomeText(d))
+	}
+	t.print(w)
+}
+
+// outcomeText says which side has to act while there is no outcome.
+func outcomeText(d cloud.Directive) string {
+	switch {
+	case d.Outcome == "" && d.Expires != 0 && d.Expires.Time().Before(time.Now()):
+		return "expired unheard"
+	case d.Outcome == "":
+		return "waits for the gateway"
+	case d.Detail != "":
+		return d.Outcome + ": " + d.Detail
+	}
+	return d.Outcome
 }

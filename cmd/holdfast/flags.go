@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +43,63 @@ func (d *decimalFlag) Set(s string) (err error) {
 	d.text = s
 	d.n, err = parseDecimal(s, d.places)
 	return err
+}
+
+const maxJSONFile = 100 << 10 // bytes; the API takes a little more
+
+// readJSON reads a file of JSON, "-" for standard input.
+func readJSON(stdin io.Reader, what, file string) (json.RawMessage, error) {
+	r := stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fmt.Errorf("read the %s: %w", what, err)
+		}
+		defer f.Close()
+		r = f
+	}
+	b, err := io.ReadAll(io.LimitReader(r, maxJSONFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the %s %s: %w", what, file, err)
+	}
+	if len(b) > maxJSONFile {
+		return nil, fmt.Errorf("read the %s %s: larger than %d bytes", what, file, maxJSONFile)
+	}
+	if err := json.Unmarshal(b, new(any)); err != nil {
+		return nil, fmt.Errorf("read the %s %s: %w", what, file, atLine(b, err))
+	}
+	return b, nil
+}
+
+// atLine adds line and column to an error of package json.
+func atLine(b []byte, err error) error {
+	syntax := (*json.SyntaxError)(nil)
+	if !errors.As(err, &syntax) {
+		return err
+	}
+	line, col := 1, 1
+	for _, c := range b[:min(int(syntax.Offset), len(b))] {
+		if col++; c == '\n' {
+			line, col = line+1, 1
+		}
+	}
+	return fmt.Errorf("line %d, column %d: %w", line, col, err)
+}
+
+// parseTime reads a moment: RFC 3339, or a day, which ends at its last second in
+// the reader's zone.
+func parseTime(flag, s string) (holdfast.UnixMilli, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return holdfast.UnixMilli(t.UnixMilli()), nil
+	}
+	t, err := time.ParseInLocation(time.DateOnly, s, time.Local)
+	if err != nil {
+		return 0, fmt.Errorf("%s %q: want a time such as 2027-01-31T18:00:00Z, or a day such as 2027-01-31", flag, s)
+	}
+	return holdfast.UnixMilli(t.AddDate(0, 0, 1).Add(-time.Second).UnixMilli()), nil
 }
 
 // siteFlag is a flag that may be given more than once.

@@ -75,6 +75,7 @@ func rootCommand() *cobra.Command {
 		ledgerCommand(),
 		startCommand(),
 		stopCommand(),
+		directivesCommand(),
 		eraseCommand(),
 	)
 	return root

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,7 @@ import (
 func sitesCommand() *cobra.Command {
 	c := &client{}
 	return c.flags(noun("sites", "Charging sites: add, list, show, give a code for a gateway",
-		sitesList(c), sitesAdd(c), sitesCode(c), sitesShow(c)))
+		sitesList(c), sitesAdd(c), sitesCode(c), sitesShow(c), sitesPolicy(c)))
 }
 
 func sitesAdd(c *client) *cobra.Command {
@@ -143,6 +144,63 @@ func printSite(w io.Writer, s cloud.Site) {
 		"Gateway said", reported(s.Contact), "Backlog", count(int(s.Contact.Backlog), "record"),
 		"Software", s.Contact.Software, "Access list", "v"+strconv.FormatUint(s.ListVersion, 10))
 }
+
+func sitesPolicy(c *client) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "policy SITE",
+		Short: "Show or set how a site decides when nobody can be asked",
+		Long: `Show how a site decides when nobody can be asked, defaults included. With --set
+FILE the policy in FILE (JSON; - is standard input) takes its place; a field that
+is left out is its default again. docs/access.md describes every field. Money is
+in millionths of the currency unit.`,
+		Example: `  holdfast sites policy north
+  echo '{"token_cap": 50000000, "site_cap": 500000000}' | holdfast sites policy north --set -`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			method, path, in := http.MethodGet, "/v1/sites/"+url.PathEscape(args[0]), any(nil)
+			if file != "" {
+				b, err := readJSON(cmd.InOrStdin(), "policy", file)
+				if err != nil {
+					return err
+				}
+				method, path, in = http.MethodPut, path+"/policy", b
+			}
+			var s cloud.Site
+			raw, err := c.call(cmd.Context(), method, path, in, &s)
+			if err != nil || c.json {
+				return orJSON(cmd.OutOrStdout(), raw, err)
+			}
+			printPolicy(cmd.OutOrStdout(), s)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&file, "set", "", "JSON file with the new policy")
+	return cmd
+}
+
+func printPolicy(w io.Writer, s cloud.Site) {
+	p := s.Policy.Effective()
+	age := func(seconds int64) string {
+		if p.Dark {
+			return "never: this site is meant to live without a link"
+		}
+		return lasted(time.Duration(seconds) * time.Second)
+	}
+	unknown := "refused"
+	if p.AcceptUnknown {
+		unknown = "accepted, up to " + limitsText(p.Unknown)
+	}
+	fmt.Fprintf(w, "Policy of site %s while the cloud cannot be asked\n", s.ID)
+	facts(w, "A session", "up to "+limitsText(p.Offline),
+		"A token owes at most", amountText(p.TokenCap), "The site is owed at most", amountText(p.SiteCap),
+		"The list is old after", age(p.DegradedAfterS), "then a session", "up to "+limitsText(p.Degraded),
+		"It is too old after", age(p.HardAfterS), "then a session", "up to "+limitsText(p.Hard)+", no grants, no ALLOWED tokens",
+		"Unknown tokens", unknown, "Sessions of one token", strconv.FormatInt(p.MaxSessions, 10))
+}
+
+// amountText prints money of a site, whose currency is its tariff's.
+func amountText(m holdfast.Micros) string { return strings.TrimSpace(money(m, "")) }
 
 // reported is the last link change that the gateway recorded, which may be
 // older than what the cloud sees.
