@@ -158,7 +158,7 @@ func (l *Line) Down(now int64, cause holdfast.Cause, detail string, jitter func(
 	if l.state != holdfast.Offline {
 		return l.to(now, holdfast.Offline, cause, detail)
 	}
-	if cause != l.cause && now-l.noted >= CauseHoldMillis {
+	if cause != l.cause && (l.cause == holdfast.CauseStartup || now-l.noted >= CauseHoldMillis) {
 		return l.to(now, holdfast.Offline, cause, detail)
 	}
 	return nil

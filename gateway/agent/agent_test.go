@@ -273,8 +273,10 @@ func TestLifeOfAGateway(t *testing.T) {
 		t.Errorf("second gateway on one directory: %v", err)
 	}
 	checkMetrics(t, cfg.Local.Socket)
+	closed := make(chan websocket.StatusCode, 1)
+	go func() { closed <- closeCode(t, ws) }()
 	d.end()
-	if code := closeCode(t, ws); code != websocket.StatusGoingAway {
+	if code := <-closed; code != websocket.StatusGoingAway {
 		t.Errorf("charger's connection closed with %d", code)
 	}
 
