@@ -17,6 +17,7 @@ type Counters struct {
 	StrayResults uint64 // answers to nothing
 	Repeats      uint64 // starts and stops that came again
 	Sessions     uint64
+	Energy       holdfast.WattHours // metered in sessions that have ended
 	Starts       map[StartKey]uint64
 	Limits       map[string]uint64
 	Security     map[string]uint64

@@ -91,6 +91,7 @@ func (g *Gateway) finish(ses *Session, b *record.SessionEnded) {
 	b.Cost = g.cost(ses, b)
 	g.lastEnd = g.state.Next
 	g.emit(record.Record{Session: ses.ID, Charger: ses.Charger, Body: b})
+	g.counters.Energy += ses.Meter.Energy()
 	delete(g.live, ses.ID)
 	delete(g.freed, evse{ses.Charger, ses.EVSE()})
 	g.checkpoint.want = true
