@@ -25,7 +25,8 @@ type modelEpoch struct {
 	id    holdfast.Epoch
 	body  [][]byte
 	acked int
-	first int // pruned before
+	first int  // pruned before
+	gone  bool // pruned whole: it may be there or not
 }
 
 func (h *history) last() *modelEpoch { return h.epochs[len(h.epochs)-1] }
@@ -36,23 +37,27 @@ func (h *history) last() *modelEpoch { return h.epochs[len(h.epochs)-1] }
 // the model forgets what was not kept.
 func (h *history) check(l *journal.Log) error {
 	infos := l.Epochs()
-	if n := len(infos); n == 0 || n > len(h.epochs) {
-		return fmt.Errorf("%d epochs on the disk, the model has %d", n, len(h.epochs))
-	}
-	for len(h.epochs) > len(infos) || h.last().id != infos[len(infos)-1].Epoch {
+	// The newest may never have begun, if nobody was told that it did.
+	for newest := infos[len(infos)-1].Epoch; h.last().id != newest; {
 		if last := h.last(); last.acked > 0 || len(h.epochs) == 1 {
 			return fmt.Errorf("epoch %s with %d acknowledged records is gone", last.id, last.acked)
 		}
 		h.epochs = h.epochs[:len(h.epochs)-1]
 	}
-	for i, info := range infos {
-		m := h.epochs[i]
-		if info.Epoch != m.id {
-			return fmt.Errorf("epoch %d is %s, want %s", i, info.Epoch, m.id)
+	for _, m := range h.epochs {
+		if len(infos) == 0 || infos[0].Epoch != m.id {
+			if m.gone {
+				continue
+			}
+			return fmt.Errorf("epoch %s is gone", m.id)
 		}
-		if err := m.check(l, info); err != nil {
+		if err := m.check(l, infos[0]); err != nil {
 			return fmt.Errorf("epoch %s: %w", m.id, err)
 		}
+		infos = infos[1:]
+	}
+	if len(infos) > 0 {
+		return fmt.Errorf("epoch %s came from nowhere", infos[0].Epoch)
 	}
 	return nil
 }

@@ -14,15 +14,19 @@ import (
 	"github.com/holdfast-ev/holdfast/journal"
 )
 
-// testKey is the fixed key of the vectors: its scalar is 1, 2, ..., 32. Anybody
-// can make it; it signs nothing but tests.
-func testKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
+// fixedKey is the key of the vectors: its scalar is 1, 2, ..., 32. Anybody can
+// make it; it signs nothing but tests.
+func fixedKey() (*ecdsa.PrivateKey, error) {
 	var d [32]byte
 	for i := range d {
 		d[i] = byte(i + 1)
 	}
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d[:])
+	return ecdsa.ParseRawPrivateKey(elliptic.P256(), d[:])
+}
+
+func testKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := fixedKey()
 	if err != nil {
 		t.Fatal(err)
 	}

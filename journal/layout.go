@@ -42,6 +42,7 @@ type epochDir struct {
 type segment struct {
 	name  string // on the disk
 	dirty bool   // a sync of it failed: there is a mark, which may be itself
+	anew  bool   // recovery must write it anew
 	head  header // counter and first are those of the name when it is bad
 	bytes int64  // of the file that readers may use
 	front holdfast.Hash
@@ -138,12 +139,31 @@ func (l *layout) add(s *segment) {
 	}
 }
 
-// expectEpochs applies what the head remembers: from where on an epoch must be
-// there, and which epochs must.
+// expectEpochs applies what the head remembers: which epochs must be there, and
+// from where on. An older epoch that it does not name was pruned whole: the head
+// says so before the files go, and a crash may have left some of them.
 func (l *layout) expectEpochs() {
 	if l.head == nil {
 		return
 	}
+	l.epochs = slices.DeleteFunc(l.epochs, func(ep *epochDir) bool {
+		if _, named := l.head.first(ep.counter); named || ep.counter >= l.head.counter {
+			return false
+		}
+		for _, s := range ep.segs {
+			l.pruned = append(l.pruned, s.name)
+		}
+		return true
+	})
+	l.asides = slices.DeleteFunc(l.asides, func(a aside) bool {
+		counter, from, ok := segmentOf(a.name)
+		first, named := l.head.first(counter)
+		gone := ok && counter < l.head.counter && !named || named && from < first
+		if gone {
+			l.pruned = append(l.pruned, a.name)
+		}
+		return gone
+	})
 	for _, want := range l.head.epochs {
 		i, ok := slices.BinarySearchFunc(l.epochs, want.counter, func(e *epochDir, c uint32) int { return int(int64(e.counter) - int64(c)) })
 		if !ok {
@@ -154,8 +174,7 @@ func (l *layout) expectEpochs() {
 		if ep.id.Gateway == "" {
 			ep.id = Identity{Gateway: l.head.gateway, Journal: l.head.journal, Epoch: want.epoch}
 		}
-		// What ends at or before first was pruned: the head says so before the
-		// files go, and a crash may have left some of them.
+		// What ends at or before first was pruned as well.
 		for len(ep.segs) > 1 && ep.segs[1].head.first <= ep.first {
 			l.pruned = append(l.pruned, ep.segs[0].name)
 			ep.segs = ep.segs[1:]

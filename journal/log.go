@@ -242,9 +242,7 @@ func (l *Log) rotate() error {
 	return l.writeHead()
 }
 
-// fail makes err final. It marks the last segment dirty, so that an Open by this
-// or another process writes it anew: the mark needs no sync, since it lives
-// exactly as long as the kernel's doubtful copy of the file's pages does.
+// fail makes err final.
 func (l *Log) fail(op string, err error) error {
 	l.err = fmt.Errorf("%w: %s: %w", ErrFailed, op, err)
 	l.abandon()
@@ -253,11 +251,21 @@ func (l *Log) fail(op string, err error) error {
 
 // abandon marks the last segment dirty and lets go of everything.
 func (l *Log) abandon() {
-	if l.seg != nil && !l.seg.dirty && l.tail != nil {
-		// Best effort: Open writes the end again even without the mark.
-		_ = l.fs.Rename(l.seg.name, dirtyName(l.seg.name))
+	if l.seg != nil && l.tail != nil {
+		l.mark(l.seg)
 	}
 	l.release()
+}
+
+// mark renames a segment of which a write or a sync failed, so that an Open by
+// this or another process writes it anew. The mark needs no sync: it lives
+// exactly as long as the kernel's doubtful copy of the file's pages does. If even
+// the rename fails, Open still writes the last write of the last segment again.
+func (l *Log) mark(s *segment) {
+	if !s.dirty {
+		_ = l.fs.Rename(s.name, dirtyName(s.name))
+		s.dirty = true
+	}
 }
 
 // release closes the files and the lock. What it drops was synced or is lost
@@ -312,35 +320,37 @@ func (l *Log) writeHead() error {
 // marked dirty, is kept aside and written anew.
 func (l *Log) sealSegment(s *segment, f File, valid int64, t *Tree) error {
 	frame := appendSeal(nil, t)
-	size, err := f.Size()
-	if err != nil {
-		return fmt.Errorf("size of %s: %w", s.name, err)
-	}
-	if size == valid && !s.dirty {
-		if _, err := f.WriteAt(frame, valid); err != nil {
-			return fmt.Errorf("seal %s: %w", s.name, err)
-		}
-		if err := f.Sync(); err != nil {
-			return fmt.Errorf("sync the seal of %s: %w", s.name, err)
-		}
-	} else {
-		if size > valid {
-			if _, err := l.copyAside(s.name, f, badInfix, 0, size); err != nil {
-				return err
-			}
-		}
-		anew, err := l.rewrite(s, f, valid, frame)
-		if err != nil {
-			return err
-		}
-		if err := anew.Close(); err != nil {
-			return fmt.Errorf("close %s: %w", s.name, err)
-		}
+	if err := l.putSeal(s, f, valid, frame); err != nil {
+		l.mark(s)
+		return fmt.Errorf("seal %s: %w", s.name, err)
 	}
 	s.bytes, s.end = valid+int64(len(frame)), t.size
 	s.seal = &seal{root: t.Root(), tree: *t}
 	l.account()
 	return nil
+}
+
+func (l *Log) putSeal(s *segment, f File, valid int64, frame []byte) error {
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	if size == valid && !s.anew && !s.dirty {
+		if _, err := f.WriteAt(frame, valid); err != nil {
+			return err
+		}
+		return f.Sync()
+	}
+	if size > valid {
+		if _, err := l.copyAside(s.name, f, badInfix, 0, size); err != nil {
+			return err
+		}
+	}
+	anew, err := l.rewrite(s, f, valid, frame)
+	if err != nil {
+		return err
+	}
+	return anew.Close()
 }
 
 // rewrite replaces s, open as f, by a new file of its first valid bytes and
@@ -366,7 +376,7 @@ func (l *Log) rewrite(s *segment, f io.ReaderAt, valid int64, more []byte) (File
 			return nil, errors.Join(fmt.Errorf("remove the mark of %s: %w", name, err), anew.Close())
 		}
 	}
-	s.name, s.dirty = name, false
+	s.name, s.dirty, s.anew = name, false, false
 	return anew, nil
 }
 

@@ -3,7 +3,6 @@ package journal
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"github.com/holdfast-ev/holdfast"
 )
@@ -96,14 +95,11 @@ func (r *recovery) run() (err error) {
 		return fmt.Errorf("the directory has a head but no segment: %w", ErrCorrupt)
 	}
 	r.epochs = r.l.epochs
-	for _, ep := range r.epochs {
-		r.dirty = r.dirty || slices.ContainsFunc(ep.segs, func(s *segment) bool { return s.dirty })
-	}
 	newest := r.epochs[len(r.epochs)-1]
 	if newest.id.Gateway == "" {
 		return fmt.Errorf("neither the head nor a header of epoch %d can be read: %w", newest.counter, ErrCorrupt)
 	}
-	for _, step := range []func() error{r.clean, r.walkTail, r.quarantine, r.settleEpochs, r.repairHead, r.rewriteDirty, r.ready} {
+	for _, step := range []func() error{r.clean, r.distrust, r.walkTail, r.quarantine, r.settleEpochs, r.repairHead, r.writeAnew, r.ready} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -118,6 +114,35 @@ func (r *recovery) clean() error {
 		if err := r.fs.Remove(name); err != nil {
 			return fmt.Errorf("remove leftover %s: %w", name, err)
 		}
+	}
+	return nil
+}
+
+// distrust decides what must be written anew although it can be read: what is
+// marked, and with it the last segment, whose name a failed sync of the directory
+// may have lost; and whatever a step was working on that did not get as far as
+// the head, in case it failed and even the mark did.
+func (r *recovery) distrust() error {
+	n := len(r.epochs)
+	var last, before *segment
+	if k := len(r.epochs[n-1].segs); k > 0 {
+		last = r.epochs[n-1].segs[k-1]
+	}
+	if n > 1 && len(r.epochs[n-2].segs) > 0 {
+		before = r.epochs[n-2].segs[len(r.epochs[n-2].segs)-1]
+	}
+	for _, ep := range r.epochs {
+		for _, s := range ep.segs {
+			s.anew = s.dirty
+			r.dirty = r.dirty || s.dirty
+		}
+	}
+	h := r.l.head
+	if last != nil && (r.dirty || h == nil || h.counter != r.epochs[n-1].counter || h.last != last.head.first) {
+		last.anew = true
+	}
+	if before != nil && (h == nil || h.counter < r.epochs[n-1].counter) {
+		before.anew = true
 	}
 	return nil
 }
@@ -333,20 +358,19 @@ func (r *recovery) repairHead() error {
 	return nil
 }
 
-// rewriteDirty writes segments anew of which a sync had failed, and the last
-// one when its end is torn. When any was dirty the last is written anew as
-// well: a failed sync of the directory may have lost its name.
-func (r *recovery) rewriteDirty() error {
+// writeAnew writes the distrusted segments anew, and the last one when its end is
+// torn.
+func (r *recovery) writeAnew() error {
 	for _, ep := range r.epochs {
 		for _, s := range ep.segs {
-			if s.dirty && s != r.seg {
+			if s.anew && s != r.seg && s != r.ruin {
 				if err := r.rewriteClosed(s); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	if r.seg == nil || r.lost != nil || !r.dirty && r.report.Torn == nil {
+	if r.seg == nil || r.lost != nil || !r.seg.anew && r.report.Torn == nil {
 		return nil
 	}
 	if t := r.report.Torn; t != nil {
@@ -356,9 +380,7 @@ func (r *recovery) rewriteDirty() error {
 		}
 		t.Aside = name
 	}
-	if r.dirty {
-		r.report.Rewritten = append(r.report.Rewritten, canonical(r.seg.name))
-	}
+	r.tell(r.seg)
 	f, err := r.rewrite(r.seg, r.tail, r.seg.bytes, nil)
 	if err != nil {
 		return err
@@ -368,6 +390,13 @@ func (r *recovery) rewriteDirty() error {
 	return f.Close()
 }
 
+// tell reports a segment of which a sync had failed.
+func (r *recovery) tell(s *segment) {
+	if s.dirty {
+		r.report.Rewritten = append(r.report.Rewritten, canonical(s.name))
+	}
+}
+
 // rewriteClosed writes a sealed segment anew.
 func (r *recovery) rewriteClosed(s *segment) error {
 	f, err := r.fs.Open(s.name)
@@ -375,7 +404,7 @@ func (r *recovery) rewriteClosed(s *segment) error {
 		return fmt.Errorf("open %s: %w", s.name, err)
 	}
 	defer f.Close()
-	r.report.Rewritten = append(r.report.Rewritten, canonical(s.name))
+	r.tell(s)
 	anew, err := r.rewrite(s, f, s.bytes, nil)
 	if err != nil {
 		return err
@@ -418,10 +447,10 @@ func (r *recovery) ready() error {
 }
 
 // finish writes the head when it does not say what is there, or when a failed
-// sync of the directory may have lost it; then it removes the segments that the
-// head gives up.
+// sync of the directory may have lost it, or when something is to go because of
+// what it says; then it removes the files that the head gives up.
 func (r *recovery) finish() error {
-	if r.l.head == nil || r.dirty || !bytes.Equal(r.headNow().encode(), r.l.head.encode()) {
+	if r.l.head == nil || r.dirty || len(r.l.pruned) > 0 || !bytes.Equal(r.headNow().encode(), r.l.head.encode()) {
 		if err := r.writeHead(); err != nil {
 			return err
 		}

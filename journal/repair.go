@@ -3,7 +3,6 @@ package journal
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/holdfast-ev/holdfast"
 )
@@ -74,11 +73,7 @@ func (l *Log) prunedNames(ep *epochDir, first uint64, gone int, whole bool) (nam
 		names = append(names, s.name)
 	}
 	for name := range l.files {
-		base, _, ok := strings.Cut(name, segSuffix+".")
-		if !ok {
-			continue
-		}
-		counter, from, ok := parseSegmentName(base + segSuffix)
+		counter, from, ok := segmentOf(name)
 		if ok && counter == ep.counter && (from < first || whole) {
 			names = append(names, name)
 			if n, err := sizeOf(l.fs, name); err == nil {

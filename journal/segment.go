@@ -164,6 +164,15 @@ func parseSegmentName(name string) (counter uint32, first uint64, ok bool) {
 	return uint32(c), f, true
 }
 
+// segmentOf returns which segment a copy set aside is of.
+func segmentOf(aside string) (counter uint32, first uint64, ok bool) {
+	base, _, ok := strings.Cut(aside, segSuffix+".")
+	if !ok {
+		return 0, 0, false
+	}
+	return parseSegmentName(base + segSuffix)
+}
+
 // canonical returns the segment's proper name, whether it is marked dirty or
 // not.
 func canonical(name string) string {

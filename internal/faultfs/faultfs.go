@@ -308,6 +308,15 @@ func (d *Disk) Lock() (io.Closer, error) {
 	return &unlock{d: d}, nil
 }
 
+// Unlocked drops the lock, as the kernel does when the process that holds it is
+// killed, and returns d. Everything else stays as that process left it.
+func (d *Disk) Unlocked() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.locked = false
+	return d
+}
+
 type unlock struct {
 	d    *Disk
 	once sync.Once
