@@ -37,7 +37,7 @@ func (e *PositionError) Error() string {
 // that was stored before is changed. Sending the same bytes again will not help:
 // the gateway opens a new epoch, or a person looks.
 type EvidenceError struct {
-	Code     string // EVID_FORK, EVID_SIGNATURE, EVID_CHAIN_GAP, EVID_FRAME: see docs/exceptions.md
+	Code     string // [CodeFork], [CodeChainGap], [CodeSignature] or [CodeFrame]
 	Journal  holdfast.Journal
 	Epoch    holdfast.Epoch
 	At       holdfast.Seq // first position in doubt

@@ -36,10 +36,11 @@ const (
 
 // The codes that the cloud itself raises, beside those of package ledger.
 const (
-	CodeFork              = ledger.EvidFork
-	CodeForeignCheckpoint = "EVID_FOREIGN_CHECKPOINT"
-	CodeSignature         = "EVID_SIGNATURE"
-	CodeUnreadable        = "EVID_UNREADABLE"
+	CodeFork       = ledger.EvidFork   // another record at a known position, another root for a known size
+	CodeChainGap   = "EVID_CHAIN_GAP"  // a signed root that the records do not have
+	CodeSignature  = "EVID_SIGNATURE"  // a checkpoint that the gateway's keys did not sign, or of another journal
+	CodeFrame      = "EVID_FRAME"      // bytes that are no slice
+	CodeUnreadable = "EVID_UNREADABLE" // a record that this version does not decode
 )
 
 // exceptionAt is a case about one position. What is found there again is the

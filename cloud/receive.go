@@ -43,11 +43,12 @@ func readSlice(gw holdfast.GatewayID, j holdfast.Journal, e holdfast.Epoch, firs
 	if first > maxSeq || e.IsZero() {
 		return nil, invalid(op, "position %s %d", e, first)
 	}
+	s := &slice{Gateway: gw, Journal: j, Epoch: e, First: first, bytes: b}
 	frames, err := journal.ParseSlice(b, first)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", op, err, ErrInvalid)
+		return s, &EvidenceError{Code: CodeFrame, Journal: j, Epoch: e, At: first, Expected: first, Detail: err.Error()}
 	}
-	s := &slice{Gateway: gw, Journal: j, Epoch: e, First: first}
+	s.bytes = make([]byte, 0, len(b))
 	off := 0
 	for _, f := range frames {
 		end := off + frameOverhead + len(f.Body)
@@ -87,20 +88,18 @@ func (s *slice) name(area string) string {
 // ledger follows. When the answer is lost the next attempt gets a
 // [*PositionError] with the position to go on from. A slice that starts
 // anywhere else than at the expected position is a [*PositionError] too, and so
-// is one that overlaps: nothing is merged. Bytes that contradict what is known
-// (another record at a known position, a signed root that is not ours, another
-// journal's checkpoint) are an [*EvidenceError]; they raise an exception, are
-// kept aside, and change nothing else. Bytes that are no slice are
-// [ErrInvalid].
+// is one that overlaps: nothing is merged. Bytes that are no slice,
+// or contradict what is known (another record at a known position, a signed root
+// that is not ours, another journal's checkpoint), are an [*EvidenceError]; they
+// raise an exception, are kept aside, and change nothing else.
 func (p *Plane) Receive(ctx context.Context, now holdfast.UnixMilli, gw holdfast.GatewayID, j holdfast.Journal, e holdfast.Epoch, first holdfast.Seq, b []byte) (ack uplink.Ack, err error) {
 	if _, err := holdfast.ParseJournal(string(j)); err != nil {
 		return ack, fmt.Errorf("receive: %w: %w", err, ErrInvalid)
 	}
 	s, err := readSlice(gw, j, e, first, b)
-	if err != nil {
-		return ack, err
+	if err == nil {
+		ack, err = p.receive(ctx, now, s)
 	}
-	ack, err = p.receive(ctx, now, s)
 	if wrong := (*EvidenceError)(nil); errors.As(err, &wrong) {
 		if kept := p.keepAside(ctx, now, s, wrong); kept != nil {
 			return uplink.Ack{}, kept // an alarm that is not stored was not raised: the gateway tries again
@@ -189,14 +188,31 @@ func seen(tx Tx, now holdfast.UnixMilli, s *slice) error {
 	return err
 }
 
+// maxAside bounds the refused slices that are kept for one site and code: the
+// first few tell the story, and nobody can fill the archive with garbage.
+const maxAside = 32
+
 // keepAside archives bytes that contradict what is known, once for each epoch
-// and code, and raises the exception.
+// and code, and raises the exception. Bytes that are no frames are not archived:
+// there may be keys among them, which could then not be erased, and the gateway
+// has its own copy.
 func (p *Plane) keepAside(ctx context.Context, now holdfast.UnixMilli, s *slice, wrong *EvidenceError) error {
-	s.Code, s.Detail, s.Archive = wrong.Code, wrong.Detail, s.name("refused")
+	s.Code, s.Detail, s.Archive, s.Bytes = wrong.Code, wrong.Detail, s.name("refused"), len(s.bytes)
+	if s.Code == CodeFrame {
+		s.Archive = ""
+	}
 	known := false
 	err := p.o.Store.View(ctx, func(tx Tx) error {
-		_, err := tx.Get(KindException, s.exceptionKey())
-		if known = err == nil; isNotFound(err) {
+		gw, err := get[gatewayDoc](tx, KindGateway, string(s.Gateway))
+		if err != nil {
+			return err
+		}
+		have, err := tx.Count(KindException, Fields{"site": string(gw.Site), "code": s.Code})
+		if err != nil {
+			return err
+		}
+		_, err = tx.Get(KindException, s.exceptionKey())
+		if known = err == nil || have >= maxAside; isNotFound(err) {
 			err = nil
 		}
 		return err
@@ -204,8 +220,10 @@ func (p *Plane) keepAside(ctx context.Context, now holdfast.UnixMilli, s *slice,
 	if err != nil || known {
 		return err
 	}
-	if err := p.o.Archive.Put(ctx, s.Archive, s.bytes); err != nil {
-		return fmt.Errorf("keep refused slice of %s aside: %w", s.Gateway, err)
+	if s.Archive != "" {
+		if err := p.o.Archive.Put(ctx, s.Archive, s.bytes); err != nil {
+			return fmt.Errorf("keep refused slice of %s aside: %w", s.Gateway, err)
+		}
 	}
 	return p.o.Store.Update(ctx, func(tx Tx) error {
 		n, err := note(tx, now, string(s.Gateway), logRefused, s)

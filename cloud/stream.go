@@ -209,7 +209,7 @@ func (s *stream) readCheckpoint(keys []*ecdsa.PublicKey, f journal.Frame) (size 
 		return 0, root, err
 	}
 	if origin != s.origin() {
-		return 0, root, s.contradiction(f.Seq, CodeForeignCheckpoint, fmt.Sprintf("a checkpoint of %s among the records of %s", clip(origin), s.origin()))
+		return 0, root, s.contradiction(f.Seq, CodeSignature, fmt.Sprintf("a checkpoint of %s among the records of %s", clip(origin), s.origin()))
 	}
 	err = fmt.Errorf("gateway %s has no key", s.Gateway)
 	for _, k := range keys {
@@ -228,6 +228,7 @@ func (s *stream) readCheckpoint(keys []*ecdsa.PublicKey, f journal.Frame) (size 
 // nothing to gain.
 func (s *stream) compare(tx Tx, g *grower, size uint64, root holdfast.Hash) (bool, error) {
 	var ours holdfast.Hash
+	code := CodeFork
 	if size < s.Reconciled {
 		old, err := get[checkpointDoc](tx, KindCheckpoint, checkpointKey(s, size))
 		if isNotFound(err) {
@@ -242,10 +243,12 @@ func (s *stream) compare(tx Tx, g *grower, size uint64, root holdfast.Hash) (boo
 		if err != nil {
 			return false, err
 		}
-		ours = t.Root()
+		if ours = t.Root(); size > s.Reconciled {
+			code = CodeChainGap // nobody has signed another root for this size
+		}
 	}
 	if ours != root {
-		return false, s.contradiction(holdfast.Seq(s.Reconciled), CodeFork,
+		return false, s.contradiction(holdfast.Seq(s.Reconciled), code,
 			fmt.Sprintf("the gateway signed root %s for size %d, the records that it sent have root %s", root, size, ours))
 	}
 	return true, nil

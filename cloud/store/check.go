@@ -44,7 +44,10 @@ const maxName = 512
 
 // checkName: a name stays inside the archive.
 func checkName(name string) error {
-	if name == "" || len(name) > maxName || path.Clean(name) != name || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "..") ||
+	if len(name) > maxName {
+		return fmt.Errorf("archive name of %d bytes, at most %d: %w", len(name), maxName, cloud.ErrInvalid)
+	}
+	if name == "" || name == "." || path.Clean(name) != name || strings.HasPrefix(name, "/") || strings.HasPrefix(name, "..") ||
 		strings.ContainsAny(name, "\\\x00") {
 		return fmt.Errorf("archive name %q: %w", name, cloud.ErrInvalid)
 	}

@@ -101,7 +101,7 @@ func (m *Memory) Scrub(context.Context) error { return nil }
 // Close implements [cloud.Store].
 func (m *Memory) Close() error { return nil }
 
-// Archived implements [cloud.Archive] for a Memory; see [Memory.Archive].
+// memoryArchive is a Memory's [cloud.Archive].
 type memoryArchive struct{ m *Memory }
 
 // Archive returns the keeper's archive.
@@ -118,6 +118,9 @@ func (a memoryArchive) Put(_ context.Context, name string, b []byte) error {
 }
 
 func (a memoryArchive) Get(_ context.Context, name string) ([]byte, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
 	a.m.archiveMu.RLock()
 	defer a.m.archiveMu.RUnlock()
 	b, ok := a.m.archive[name]

@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"modernc.org/sqlite"
 
 	"github.com/holdfast-ev/holdfast/cloud"
+	"github.com/holdfast-ev/holdfast/internal/durable"
 )
 
 // MinVersion is the oldest SQLite that is used: from here on a WAL that is reset
@@ -30,6 +31,7 @@ type SQLite struct {
 	db      *sql.DB
 	writer  chan *link // holds the one writing connection while it is free
 	readers chan *link
+	closing sync.Once
 }
 
 // A link is one connection with the statements that were prepared on it.
@@ -41,7 +43,7 @@ type link struct {
 // Open opens the store in dir, which is made when it does not exist, and brings
 // its schema up to date.
 func Open(ctx context.Context, dir string) (*SQLite, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	file := filepath.Join(dir, "holdfast.db")
@@ -144,6 +146,9 @@ func (s *SQLite) View(ctx context.Context, fn func(cloud.Tx) error) error {
 }
 
 func (s *SQLite) transact(ctx context.Context, pool chan *link, o *sql.TxOptions, fn func(cloud.Tx) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
 	var l *link
 	select {
 	case l = <-pool:
@@ -213,14 +218,18 @@ func (s *SQLite) Scrub(ctx context.Context) error {
 	}
 }
 
-// Close implements [cloud.Store]. It waits for running transactions.
-func (s *SQLite) Close() error {
-	var errs []error
-	for range readers {
-		errs = append(errs, (<-s.readers).close())
-	}
-	errs = append(errs, (<-s.writer).close(), s.db.Close())
-	return errors.Join(errs...)
+// Close implements [cloud.Store]. It waits for running transactions; a second
+// call does nothing.
+func (s *SQLite) Close() (err error) {
+	s.closing.Do(func() {
+		var errs []error
+		for range readers {
+			errs = append(errs, (<-s.readers).close())
+		}
+		errs = append(errs, (<-s.writer).close(), s.db.Close())
+		err = errors.Join(errs...)
+	})
+	return err
 }
 
 func (l *link) close() error {

@@ -1,0 +1,125 @@
+package store_test
+
+import (
+	"bytes"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-ev/holdfast/cloud"
+	"github.com/holdfast-ev/holdfast/cloud/store"
+	"github.com/holdfast-ev/holdfast/cloud/store/storetest"
+)
+
+func TestMemory(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (cloud.Store, cloud.Archive, func() cloud.Store) {
+		m := store.NewMemory()
+		return m, m.Archive(), nil
+	})
+}
+
+func open(t *testing.T, dir string) *store.SQLite {
+	t.Helper()
+	s, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestSQLite(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (cloud.Store, cloud.Archive, func() cloud.Store) {
+		dir := filepath.Join(t.TempDir(), "deep", "er")
+		s, err := store.Open(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() }) // the suite may have closed it
+		return s, s.Archive(), func() cloud.Store { return open(t, dir) }
+	})
+}
+
+// raw opens the database beside the store.
+func raw(t *testing.T, dir string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "holdfast.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func TestSchemaVersionIsRecordedAndNewerIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db := raw(t, dir)
+	var n int
+	var name string
+	if err := db.QueryRow(`SELECT version, name FROM schema_version`).Scan(&n, &name); err != nil || n != 1 || name != "migrations/0001_first.sql" {
+		t.Fatalf("schema version %d %q, %v", n, name, err)
+	}
+	if _, err := db.Exec(`INSERT INTO schema_version VALUES (2, 'from the future')`); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := store.Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "newer") {
+		if s != nil {
+			_ = s.Close()
+		}
+		t.Fatalf("a newer database: %v", err)
+	}
+}
+
+// Erased content must be gone from the files, not only from the tables.
+func TestScrubLeavesNoBytes(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	secret := []byte("a key that must be forgotten 0123456789")
+	put := func(body []byte) {
+		t.Helper()
+		err := s.Update(t.Context(), func(tx cloud.Tx) error {
+			_, err := tx.Put(cloud.Doc{Kind: cloud.KindSealKey, Key: "k", Fields: cloud.Fields{"gateway": "", "token": ""}, Body: body})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := func() (n int) {
+		for _, f := range []string{"holdfast.db", "holdfast.db-wal"} {
+			b, err := os.ReadFile(filepath.Join(dir, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += bytes.Count(b, secret)
+		}
+		return n
+	}
+	put(secret)
+	if found() == 0 {
+		t.Fatal("the secret is not in the files: the test looks in the wrong place")
+	}
+	put([]byte("{}"))
+	if found() == 0 {
+		t.Fatal("overwriting alone removed it: the test proves nothing about Scrub")
+	}
+	if err := s.Scrub(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := found(); n != 0 {
+		t.Errorf("the secret is still in the files %d times", n)
+	}
+}
