@@ -259,7 +259,7 @@ func (c *Charger) startLocked(e *evse, token, source string, remoteID *int) {
 	e.meter.set(c.powerOf(e), now)
 	c.noteTruthLocked("started", s, nil)
 	c.tellLocked(Event{EVSE: e.id, Kind: Started, Token: token, Session: s.N, Wh: s.StartWh, Text: "energy flows"})
-	c.enqueueLocked(s, started, triggerOf(source))
+	c.enqueueLocked(now, s, started, triggerOf(source))
 }
 
 func triggerOf(source string) string {
@@ -298,7 +298,7 @@ func (c *Charger) stopLocked(s *session, reason string) {
 	if c.o.Flaws.ForgetStart && !s.StartAcked {
 		c.forgetLocked(s)
 	}
-	m := c.enqueueLocked(s, ended, stopTrigger(reason))
+	m := c.enqueueLocked(now, s, ended, stopTrigger(reason))
 	m.reason = reason
 	c.lastStop = m
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -593,5 +594,33 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	if err := f.Set("nonsense"); err == nil || !strings.Contains(err.Error(), "boot_burst") {
 		t.Errorf("unknown flaw: %v", err)
+	}
+}
+
+// Whatever the clock does between two looks at it, the register that a start or
+// a stop reports is the one in the truth.
+func TestReportedRegistersAreTheTruth(t *testing.T) {
+	for _, v := range []Version{V16, V201} {
+		tick := time.Duration(0)
+		o := Options{Version: v, Power: MaxPower, Speed: 60} // more than 60 Wh a millisecond
+		o.Now = func() time.Time { tick += 3 * time.Millisecond; return time.Unix(1_800_000_000, 0).Add(tick) }
+		with(t, o, func(t *testing.T, c *Charger, s *csms) {
+			charge(t, c, "CARD", time.Second)
+			settle(t, c)
+			got := c.Truth()[0]
+			calls := s.got("StartTransaction", "StopTransaction", "TransactionEvent")
+			first, last := calls[0].Payload, calls[len(calls)-1].Payload
+			from, to := at(t, first, "meterStart"), at(t, last, "meterStop")
+			if v == V201 {
+				from = at(t, first, "meterValue", 0, "sampledValue", 0, "value")
+				to = at(t, last, "meterValue", 0, "sampledValue", 0, "value")
+			}
+			if want := fmt.Sprintf("%d.000 %d.000", got.StartWh, got.StopWh); from+" "+to != want {
+				t.Errorf("%s: reported %s to %s, the truth is %s", v, from, to, want)
+			}
+			if got.StopWh-got.StartWh != got.EnergyWh || got.EnergyWh == 0 {
+				t.Errorf("%s: %d Wh from %d to %d", v, got.EnergyWh, got.StartWh, got.StopWh)
+			}
+		})
 	}
 }

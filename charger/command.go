@@ -104,7 +104,7 @@ func (c *Charger) triggerLocked(what string, id int) string {
 	case "TransactionEvent":
 		each = func(e *evse) {
 			if e.session != nil {
-				c.enqueueLocked(e.session, sampled, "Trigger")
+				c.enqueueLocked(c.o.Now(), e.session, sampled, "Trigger")
 			}
 		}
 	default:

@@ -33,9 +33,9 @@ type message struct {
 	answered bool
 }
 
-// enqueueLocked queues a message about s for this moment.
-func (c *Charger) enqueueLocked(s *session, p phase, trigger string) *message {
-	now := c.o.Now()
+// enqueueLocked queues a message about s for the moment now, which is the one
+// that the truth has: a register read a millisecond later may be another one.
+func (c *Charger) enqueueLocked(now time.Time, s *session, p phase, trigger string) *message {
 	m := &message{
 		phase: p, s: s, at: now.Add(c.clock), wh: s.e.meter.shown(now), watts: s.e.meter.power,
 		seq: s.seq, offline: c.onlineLocked() == nil, trigger: trigger,

@@ -234,7 +234,7 @@ func (c *Charger) sample(ctx context.Context) {
 		c.mu.Lock()
 		for _, e := range c.evses {
 			if e.session != nil {
-				c.enqueueLocked(e.session, sampled, "MeterValuePeriodic")
+				c.enqueueLocked(c.o.Now(), e.session, sampled, "MeterValuePeriodic")
 			}
 		}
 		c.unlock()

@@ -3,6 +3,8 @@ package demo
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,7 +101,11 @@ func (w *world) kill(ctx context.Context, s *site, down time.Duration) {
 		}
 	}
 	s.setRewaking(true)
-	w.story.say(s.name, "KILL -9: the gateway process dies; %d charging at this moment, and they go on charging", charging)
+	cars := fmt.Sprintf("%d cars are charging and go on charging", charging)
+	if charging == 1 {
+		cars = "1 car is charging and goes on charging"
+	}
+	w.story.say(s.name, "KILL -9: the gateway process is gone; %s", cars)
 	w.try(s.gateway.kill())
 	if !pause(ctx, down) {
 		return
@@ -177,17 +183,19 @@ func (w *world) tellVerdict(s *site, c *charger.Charger, who string, accepted bo
 	s.mu.Lock()
 	d, known := s.told[c.ID()]
 	s.mu.Unlock()
-	because := ""
+	because := why
 	if known && d.accepted == accepted {
-		because = fmt.Sprintf(": %s (gateway %s, access list %d)", d.reason, d.link, d.version)
-	} else if why != "" {
-		because = ": " + why
+		because, _, _ = strings.Cut(d.reason, ". ")
+		because = strings.TrimSuffix(because, ".")
+		if d.link == string(holdfast.Offline) {
+			because += fmt.Sprintf(" (decided on site, access list %d)", d.version)
+		}
 	}
 	word := "charges at"
 	if !accepted {
 		word = "is REFUSED at"
 	}
-	w.story.say(s.name, "%s %s %s%s%s", who, word, c.ID(), s.without(), because)
+	w.story.say(s.name, "%s %s %s%s: %s", who, word, c.ID(), s.without(), because)
 }
 
 // tell tells what chargers report beyond what the drivers do.
@@ -297,14 +305,14 @@ func (b *Books) settled(sessions int) bool {
 	return n >= sessions
 }
 
-// drained waits until a gateway has nothing left that the cloud lacks.
+// drained waits until the cloud has every record that a gateway has written.
 func (w *world) drained(ctx context.Context, s *site) {
 	for {
 		if err := s.gateway.alive(); err != nil {
 			w.problem("%v", err)
 			return
 		}
-		if st, err := s.gateway.status(ctx); err == nil && st.online() && st.Backlog == 0 {
+		if st, err := s.gateway.status(ctx); err == nil && st.online() && w.received(ctx, s, st) {
 			return
 		}
 		if !pause(ctx, pollEvery) {
@@ -312,6 +320,26 @@ func (w *world) drained(ctx context.Context, s *site) {
 			return
 		}
 	}
+}
+
+// received reports whether the cloud says that it has all that st counts.
+func (w *world) received(ctx context.Context, s *site, st status) bool {
+	var shown struct {
+		Cursors []struct {
+			Journal  string `json:"journal"`
+			Epoch    string `json:"epoch"`
+			Received uint64 `json:"received"`
+		} `json:"cursors"`
+	}
+	if err := w.api.call(ctx, http.MethodGet, "/v1/gateways/"+s.gateway.id, nil, &shown); err != nil {
+		return false
+	}
+	for _, c := range shown.Cursors {
+		if c.Journal == "evidence" && c.Epoch == st.Epoch {
+			return c.Received >= st.Records
+		}
+	}
+	return false
 }
 
 func (w *world) chargers() (all []*charger.Charger) {

@@ -95,6 +95,9 @@ func (w *world) play(ctx context.Context, began time.Time) (*Report, error) {
 	if err := w.settle(ctx); err != nil {
 		w.story.say("", "not everything came through: %v", err)
 	}
+	for _, site := range w.sites {
+		w.catchUp(site)
+	}
 	if ctx.Err() != nil {
 		return nil, errors.New("interrupted before the books were checked")
 	}
@@ -107,7 +110,8 @@ func (w *world) play(ctx context.Context, began time.Time) (*Report, error) {
 			return nil, err
 		}
 	}
-	return w.report(&p, books, began), nil
+	r := w.report(&p, books, began)
+	return r, w.save(books, r)
 }
 
 // metered returns what all chargers' meters know.

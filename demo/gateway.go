@@ -147,8 +147,8 @@ type status struct {
 	Cause       string `json:"cause"`
 	ListVersion uint64 `json:"list_version"`
 	Tariff      string `json:"tariff"`
-	Backlog     uint64 `json:"backlog"`
-	Records     uint64 `json:"records"`
+	Epoch       string `json:"epoch"`
+	Records     uint64 `json:"records"` // of the epoch
 }
 
 // online reports whether records flow as they are made.

@@ -1,8 +1,11 @@
 package demo
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -72,7 +75,26 @@ func (w *world) report(p *Plan, b Books, began time.Time) *Report {
 	}
 	r.Findings = Check(w.metered(), b, demoPrice)
 	r.OfflineSessions = w.offline()
+	w.mu.Lock()
 	r.Problems = append(r.Problems, w.problems...)
+	w.mu.Unlock()
 	r.Balanced = len(r.Problems) == 0
 	return r
+}
+
+// save keeps what was compared beside the data, when the data is kept.
+func (w *world) save(b Books, r *Report) error {
+	if w.o.Keep == "" {
+		return nil
+	}
+	for name, v := range map[string]any{"books.json": b, "report.json": r} {
+		text, err := json.MarshalIndent(v, "", "  ")
+		if err == nil {
+			err = os.WriteFile(filepath.Join(w.dir, name), append(text, '\n'), 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("keep %s: %w", name, err)
+		}
+	}
+	return nil
 }

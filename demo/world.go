@@ -55,6 +55,7 @@ type site struct {
 	gateway  *gateway
 	watch    *reader
 	chargers [2]*charger.Charger
+	truth    []*os.File // the chargers' own logs
 
 	mu       sync.Mutex
 	cut      bool      // the cable is out
@@ -207,12 +208,17 @@ func (w *world) makeSite(ctx context.Context, s *site, i int, sockets string) er
 }
 
 func (w *world) makeCharger(s *site, id string, v charger.Version, power int64, password string) (*charger.Charger, error) {
+	truth, err := os.OpenFile(filepath.Join(w.dir, id+".truth.ndjson"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("truth log: %w", err)
+	}
+	s.truth = append(s.truth, truth)
 	return charger.New(charger.Options{
 		URL: "ws://" + s.gateway.ocpp + "/ocpp", ID: id, Version: v, Password: password,
 		Power: power, Seed: w.o.Seed, KWh: v == charger.V201, Vendor: "Demo", Model: fmt.Sprintf("%d kW", power/1000),
 		SampleInterval: 2 * time.Second, RetryInterval: 1500 * time.Millisecond, CallTimeout: 5 * time.Second,
 		ReconnectMin: 200 * time.Millisecond, ReconnectMax: time.Second, Attempts: 100,
-		OnEvent: func(e charger.Event) { w.tell(s, e) },
+		TruthLog: truth, OnEvent: func(e charger.Event) { w.tell(s, e) },
 	})
 }
 
@@ -296,6 +302,9 @@ func (s *site) end() {
 	}
 	if s.link != nil {
 		s.link.Close() //nolint:errcheck // it ends with its listener
+	}
+	for _, f := range s.truth {
+		f.Close() //nolint:errcheck // each line was written when it became true
 	}
 }
 

@@ -60,7 +60,9 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
+		demoCommand(),
 		chargerCommand(),
+		gatewayCommand(),
 		receiptCommand(),
 		journalCommand(),
 		cloudCommand(),
