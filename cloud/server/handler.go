@@ -41,6 +41,10 @@ func (r *routes) Handle(pattern string, h http.Handler) {
 	r.ServeMux.Handle(pattern, h)
 }
 
+// deniedCall is the name under which calls count that got no further than the
+// question who they are.
+const deniedCall = "denied"
+
 // A call is one request on its way through an endpoint.
 type call struct {
 	id      string             // request id, in the answer and in the log
@@ -142,7 +146,9 @@ func (s *Server) logCall(rt route, c *call, status int, took time.Duration, p *P
 		level = slog.LevelInfo // what people change is worth a line
 	}
 	if p != nil {
-		level = slog.LevelInfo
+		if rt.name != deniedCall { // that has a line "security" of its own
+			level = slog.LevelInfo
+		}
 		attrs = append(attrs, slog.String("problem", p.Slug()))
 	}
 	s.log.LogAttrs(c.req.Context(), level, "call", attrs...)

@@ -58,7 +58,7 @@ func (t apiToken) matches(presented string) bool {
 
 // operator lets a request pass that carries the API token.
 func (s *Server) operator(next http.Handler) http.Handler {
-	denied := s.serve(route{name: "denied"}, func(w http.ResponseWriter, c *call) (int, error) {
+	denied := s.serve(route{name: deniedCall}, func(w http.ResponseWriter, c *call) (int, error) {
 		s.security(c.req, "api_token", "")
 		return 0, kindToken.because("%s %s needs the header Authorization: Bearer TOKEN", c.req.Method, clip(c.req.URL.Path)).
 			next("the token was printed when the cloud first started; holdfast cloud --new-token makes another")
@@ -89,7 +89,7 @@ func (s *Server) device(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		gw, err := s.identify(r)
 		if err != nil {
-			s.serve(route{name: "denied"}, func(http.ResponseWriter, *call) (int, error) { return 0, err }).ServeHTTP(w, r)
+			s.serve(route{name: deniedCall}, func(http.ResponseWriter, *call) (int, error) { return 0, err }).ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, gw)))
@@ -114,10 +114,41 @@ func (s *Server) identify(r *http.Request) (holdfast.GatewayID, error) {
 	return gw, err
 }
 
+// maxSecurityLines bounds the lines about strangers in the log, so that nobody
+// can fill a disk by knocking. The metric counts every one.
+const maxSecurityLines = 60 // a minute
+
 // security writes the log line and counts. It is called for every request that
 // is turned away for who it is.
 func (s *Server) security(r *http.Request, kind, certificate string) {
+	s.knocked(kind, "certificate", certificate, "method", r.Method, "path", clip(r.URL.Path), "remote", r.RemoteAddr)
+}
+
+func (s *Server) knocked(kind string, attrs ...any) {
 	s.metrics.securityEvents.WithLabelValues(kind).Inc()
-	s.log.Warn("security", "event", kind, "certificate", certificate, "method", r.Method,
-		"path", clip(r.URL.Path), "remote", r.RemoteAddr)
+	if _, ok := s.knocks.allow(s.clock()); !ok {
+		s.unsaid.Add(1)
+		return
+	}
+	attrs = append([]any{"event", kind}, attrs...)
+	if n := s.unsaid.Swap(0); n > 0 {
+		attrs = append(attrs, "not_logged_before", n)
+	}
+	s.log.Warn("security", attrs...)
+}
+
+// tlsComplaints takes what net/http says about its connections. A peer whose
+// certificate does not verify is a security event; the rest (scanners, cut
+// connections) is noise.
+type tlsComplaints struct{ s *Server }
+
+// Write implements io.Writer for http.Server.ErrorLog: one call is one line.
+func (t tlsComplaints) Write(b []byte) (int, error) {
+	line := strings.TrimSpace(string(b))
+	if strings.Contains(line, "TLS handshake error") && strings.Contains(line, "certificate") {
+		t.s.knocked("tls_certificate", "detail", line)
+	} else {
+		t.s.log.Debug("connection", "detail", line)
+	}
+	return len(b), nil
 }

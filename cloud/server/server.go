@@ -7,12 +7,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-ev/holdfast"
@@ -77,6 +79,8 @@ type Server struct {
 	links      *links
 	uploads    slots
 	enrolments *rate
+	knocks     *rate        // lines about strangers in the log
+	unsaid     atomic.Int64 // those that were left out since the last one
 	token      apiToken
 	fresh      string // the API token, when it was made just now
 	exposed    bool
@@ -106,7 +110,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{
 		log: o.Log, clock: o.Clock, metrics: newMetrics(o.Version),
 		links:   &links{open: map[holdfast.GatewayID]*link{}},
-		uploads: make(slots, maxUploads), enrolments: &rate{perMinute: enrolPerMinute},
+		uploads: make(slots, maxUploads), enrolments: &rate{perMinute: enrolPerMinute}, knocks: &rate{perMinute: maxSecurityLines},
 		exposed: o.ExposeAPI, stopping: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := s.open(ctx, o); err != nil {
@@ -248,7 +252,7 @@ func (s *Server) newHTTP(ctx context.Context, h http.Handler) *http.Server {
 		WriteTimeout:      callTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(tlsComplaints{s}, "", 0),
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 }

@@ -179,6 +179,11 @@ func TestTLS(t *testing.T) {
 	}); err == nil {
 		t.Error("a certificate of another cloud's authority was accepted")
 	}
+	w.s.Close() // so that its last words are written
+	if !regexp.MustCompile(`"level":"WARN","msg":"security","event":"tls_certificate"`).MatchString(w.log.String()) {
+		t.Error("the log does not tell of a foreign certificate")
+	}
+	w.open(func(o *Options) { o.GatewayAddr = strings.TrimPrefix(w.s.GatewayURL(), "https://") })
 	// A device certificate cannot stand in for the authority.
 	roots := x509.NewCertPool()
 	cert, _ := x509.ParseCertificate(d.got.Certificate)
@@ -639,5 +644,20 @@ func TestForkIsRefusedAndRaised(t *testing.T) {
 	list := do[List[cloud.Exception]](w, "GET", "/v1/exceptions?state=open", nil)
 	if len(list.Items) != 1 || list.Items[0].Code != p.Code {
 		t.Fatalf("exceptions %+v", list.Items)
+	}
+}
+
+func TestNobodyCanFillTheLogByKnocking(t *testing.T) {
+	now := time.Now()
+	w := start(t, func(o *Options) { o.Clock = func() time.Time { return now } })
+	for range 3 * maxSecurityLines {
+		send(t, http.DefaultClient, "GET", w.s.APIURL()+"/v1/sites", nil, nil).want(t, kindToken)
+	}
+	if n := strings.Count(w.log.String(), `"level":"WARN"`); n != maxSecurityLines {
+		t.Errorf("%d lines", n)
+	}
+	m := send(t, http.DefaultClient, "GET", w.s.APIURL()+"/metrics", nil, nil)
+	if want := fmt.Sprintf(`holdfast_security_events_total{kind="api_token"} %d`, 3*maxSecurityLines); !strings.Contains(string(m.body), want) {
+		t.Errorf("/metrics lacks %s", want)
 	}
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +29,17 @@ func sessionsCommand() *cobra.Command {
 			if cmd.Flags().Changed("running") {
 				q.Set("running", strconv.FormatBool(running))
 			}
-			return listing(cmd, c, p, "/v1/sessions", q, printSessions)
+			return listing(cmd, c, p, "/v1/sessions", q, func(w io.Writer, list []cloud.Session) {
+				// The API's order is the one in which the cloud learned of them, which
+				// an export needs; people want the one in which they happened.
+				slices.SortStableFunc(list, func(a, b cloud.Session) int {
+					if p.oldest {
+						a, b = b, a
+					}
+					return cmp.Compare(b.Started, a.Started)
+				})
+				printSessions(w, list)
+			})
 		},
 	}
 	f := list.Flags()
@@ -149,7 +161,7 @@ func printSession(w io.Writer, s cloud.SessionDetail) {
 	}
 	facts(w, "Site", string(s.Site), "Charger", fmt.Sprintf("%s, EVSE %d", s.Charger, s.EVSE),
 		"Started", clockText(s.Started, s.Quality), "Stopped", stoppedText(s.Session), "Lasted", sessionTime(s.Session),
-		"Started by", string(s.Source), "Ended by", s.Reason, "Notes", notes(s.Session),
+		"Started by", string(s.Source), "Stop reason", s.Reason, "Notes", notes(s.Session),
 		"Energy", s.Energy.String()+registers(s.Session), "Tariff", tariff, "Amount", amount(s.Session), "Stage", stageText(s.Session))
 	printCharges(w, s.CDRs)
 	if len(s.Exceptions) > 0 {
@@ -256,9 +268,9 @@ func cdrsCommand() *cobra.Command {
 }
 
 func printCDRs(w io.Writer, list []cloud.CDR) {
-	t := newTable("CDR", "SESSION", "SITE", "STOPPED", ">KWH", ">NET", ">VAT", ">GROSS", "STATE")
+	t := newTable("CDR", "SITE", "STOPPED", ">KWH", ">NET", ">VAT", ">GROSS", "STATE")
 	for _, r := range list {
-		t.add(clipID(r.ID), r.Session.Short(), string(r.Site), when(r.Stopped), kwh(r.Energy),
+		t.add(r.ID, string(r.Site), when(r.Stopped), kwh(r.Energy),
 			money(r.Net, r.Currency), money(r.VAT, r.Currency), money(r.Gross, r.Currency), cdrState(r))
 	}
 	t.print(w)
@@ -267,19 +279,11 @@ func printCDRs(w io.Writer, list []cloud.CDR) {
 func cdrState(r cloud.CDR) string {
 	switch {
 	case r.Credits != "":
-		return "credits " + clipID(r.Credits)
+		return "credits " + r.Credits
 	case r.Current:
 		return "current"
 	}
 	return "credited"
-}
-
-// clipID shortens an id for a table.
-func clipID(s string) string {
-	if len(s) > 20 {
-		return s[:17] + "..."
-	}
-	return s
 }
 
 func exceptionsCommand() *cobra.Command {
@@ -346,6 +350,8 @@ func ledgerCommand() *cobra.Command {
 			}
 			if c.json {
 				err = printJSON(cmd.OutOrStdout(), raw)
+			} else if len(page.Items) == 0 && len(q) > 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), nothingMatches)
 			} else {
 				printBalances(cmd.OutOrStdout(), page.Items)
 			}
@@ -368,13 +374,13 @@ func printLedger(w io.Writer, list []cloud.Entry) {
 		fmt.Fprintln(w, "The ledger is empty. Entries are posted when a session is priced:\n  holdfast sessions list")
 		return
 	}
-	t := newTable("ADDED", "BOOKING", "SESSION", "SITE", "ACCOUNT", ">DEBIT", ">CREDIT", "REVERSES")
+	t := newTable("ADDED", "BOOKING", "SITE", "ACCOUNT", ">DEBIT", ">CREDIT", "REVERSES")
 	for _, e := range list {
 		debit, credit := money(e.Amount, e.Currency), ""
 		if e.Amount < 0 {
 			debit, credit = "", money(-e.Amount, e.Currency)
 		}
-		t.add(when(e.Added), clipID(e.Booking), e.Session.Short(), string(e.Site), e.Account, debit, credit, clipID(e.Reverses))
+		t.add(when(e.Added), e.Booking, string(e.Site), e.Account, debit, credit, e.Reverses)
 	}
 	t.print(w)
 }

@@ -322,6 +322,10 @@ func listing[T any](cmd *cobra.Command, c *client, p *paging, path string, filte
 		}
 		all = append(all, page.Items...)
 		if next = page.Next; next == "" || len(all) >= p.limit {
+			if len(all) == 0 && narrowed(filter) {
+				fmt.Fprintln(w, nothingMatches)
+				return nil
+			}
 			print(w, all)
 			if next != "" {
 				fmt.Fprintf(w, "There is more: --limit %d, or --cursor %s\n", p.limit*10, next)
@@ -329,6 +333,19 @@ func listing[T any](cmd *cobra.Command, c *client, p *paging, path string, filte
 			return nil
 		}
 	}
+}
+
+const nothingMatches = "Nothing matches."
+
+// narrowed reports whether a filter leaves something out, beside the state that
+// exceptions are always listed by.
+func narrowed(filter url.Values) bool {
+	for k, v := range filter {
+		if k != "state" && len(v) > 0 && v[0] != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func fetch[T any](ctx context.Context, c *client, q url.Values, path string) (page server.List[T], raw []byte, err error) {
