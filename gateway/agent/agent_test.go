@@ -311,8 +311,8 @@ func checkMetrics(t *testing.T, socket string) {
 		"/healthz": {"ok"}, "/readyz": {"ok"},
 		"/metrics": {
 			`holdfast_link_state{site="site-7",state="OFFLINE"} 0`, `holdfast_link_transitions_total{cause="NONE",from="OFFLINE",to="SYNCING"} 1`,
-			"holdfast_journal_records ", "holdfast_oldest_unsynced_timestamp_seconds 0", "holdfast_build_info{", "holdfast_core_up 1",
-			"holdfast_first_success_after_reconnect_seconds_count", `holdfast_reconcile_mismatches_total{code="position"} 0`,
+			"holdfast_journal_records ", "holdfast_oldest_unsynced_timestamp_seconds 0", "holdfast_build_info{", "holdfast_core_up 1", "holdfast_energy_delivered_joules_total 0",
+			"holdfast_first_success_after_reconnect_seconds_count", `holdfast_reconcile_mismatches_total{code="POSITION"} 0`,
 		},
 	} {
 		resp, err := c.Get("http://gateway" + path)

@@ -84,11 +84,11 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(desc(name, help, labels...), prometheus.CounterValue, v, lv...)
 		}
 	}
-	gauge("holdfast_build_info", "Version of the software; the value is always 1.", 1, m.software, runtime.Version())("version", "goversion")
+	gauge("holdfast_build_info", "Version of the software; the value is always 1.", 1, m.software, "gateway", runtime.Version())("version", "component", "go")
 	for i, kind := range refusalKinds {
 		count("holdfast_charger_refusals_total", "Charger connections turned away.", float64(m.server.refused[i].Load()), kind)("kind")
 	}
-	count("holdfast_reconcile_mismatches_total", "Uploads answered with another expected position.", float64(m.link.mismatches.Load()), "position")("code")
+	count("holdfast_reconcile_mismatches_total", "Uploads answered with another expected position.", float64(m.link.mismatches.Load()), "POSITION")("code")
 	m.link.firstAnswer.Collect(out)
 
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
@@ -127,6 +127,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	count("holdfast_charger_calls_total", "OCPP calls from chargers.", float64(r.counters.Calls))()
 	count("holdfast_charger_bad_frames_total", "Messages that were not OCPP.", float64(r.counters.BadFrames))()
 	count("holdfast_core_recoveries_total", "Times the core was discarded and recovered.", float64(r.Recoveries))()
+	count("holdfast_energy_delivered_joules_total", "Energy metered in sessions that have ended since the start.", r.counters.Energy.Joules())()
 	gauge("holdfast_journal_records", "Records in the evidence journal's epoch.", float64(r.Records))()
 	gauge("holdfast_journal_unsynced_records", "Evidence records that the cloud has not reconciled.", float64(r.Backlog))()
 	gauge("holdfast_journal_bytes", "Bytes of the evidence journal.", float64(r.Bytes))()
