@@ -3,11 +3,7 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/holdfast-ev/holdfast/gateway/agent/command"
 )
@@ -15,14 +11,4 @@ import (
 // version is set by the release build.
 var version = "dev"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	root := command.Command()
-	root.Version = version
-	err := root.ExecuteContext(ctx)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "holdfast-gateway:", err)
-	}
-	os.Exit(command.ExitCode(err))
-}
+func main() { os.Exit(command.Main(version)) }

@@ -77,9 +77,21 @@ type callError struct {
 	cause  holdfast.Cause
 	detail string
 	later  time.Duration // > 0: the cloud named a time
+	status int           // of HTTP; 0 when the answer had the right one
 }
 
 func (e *callError) Error() string { return e.detail }
+
+// Unanswered reports whether err is a call to the cloud that got no answer, or
+// none that decides anything: the cloud cannot be reached, is busy or failed,
+// and the call can be made again.
+func Unanswered(err error) bool {
+	if e := (*callError)(nil); errors.As(err, &e) {
+		return e.cause == holdfast.CauseCloudBusy || e.status >= 500
+	}
+	u := (*url.Error)(nil)
+	return errors.As(err, &u) && !errors.Is(err, errFingerprint) && !errors.Is(err, errNotPinned)
+}
 
 // hello opens a contact.
 func (c *client) hello(ctx context.Context, h uplink.Hello) (uplink.Welcome, error) {
@@ -228,7 +240,7 @@ func decodeAnswer(call string, resp *http.Response, out any) error {
 // problemOf classifies an answer by its status; what it says goes into the
 // detail.
 func problemOf(call string, resp *http.Response) error {
-	e := &callError{cause: holdfast.CauseCloudError, detail: fmt.Sprintf("%s: HTTP %d", call, resp.StatusCode)}
+	e := &callError{cause: holdfast.CauseCloudError, detail: fmt.Sprintf("%s: HTTP %d", call, resp.StatusCode), status: resp.StatusCode}
 	var p struct {
 		Title   string `json:"title"`
 		Detail  string `json:"detail"`

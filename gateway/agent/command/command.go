@@ -4,12 +4,17 @@
 //
 // Exit codes: 0 it worked; 1 the answer is no (the gateway is not running, the
 // cloud refused, the disk failed); 2 the question was wrong (flags, files,
-// configuration).
+// configuration, not enrolled); 3 nobody knows (the cloud cannot be reached or is
+// busy).
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -18,9 +23,24 @@ import (
 
 // Exit codes.
 const (
-	ExitFailed = 1
-	ExitUsage  = 2
+	ExitFailed  = 1
+	ExitUsage   = 2
+	ExitUnknown = 3
 )
+
+// Main runs the command as a program and returns its exit code. SIGTERM and
+// SIGINT end it in order.
+func Main(version string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := Command()
+	root.Version = version
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "holdfast-gateway:", err)
+	}
+	return ExitCode(err)
+}
 
 // An exit is an error that has its own exit code.
 type exit struct {

@@ -75,6 +75,9 @@ is deleted.`,
 			return errors.New("no one-time code: give --code or set HOLDFAST_CODE; make one with: holdfast sites add")
 		}
 		res, err := agent.Enrol(c.Context(), o)
+		if agent.Unanswered(err) {
+			return &exit{ExitUnknown, err}
+		}
 		if err != nil {
 			return failed(err)
 		}
