@@ -136,12 +136,17 @@ func (f *fold) checkpoints(st *stream, j judgement) error {
 	}
 	for _, b := range j.bad {
 		x := exceptionAt(CodeSignature, st.pos(holdfast.Seq(b.size)), b.detail)
-		x.ID = key("stream", CodeSignature, streamKey(st.Gateway, st.Journal, st.Epoch)) // one case an epoch
+		x.ID = badSignatureKey(st)
 		if err := f.raise(x); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// badSignatureKey names the case that unsigned checkpoints make: one an epoch.
+func badSignatureKey(st *stream) string {
+	return key("stream", CodeSignature, streamKey(st.Gateway, st.Journal, st.Epoch))
 }
 
 // facts folds what records say about anything but sessions. records[i] may have

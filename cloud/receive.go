@@ -158,8 +158,8 @@ func (p *Plane) take(tx Tx, now holdfast.UnixMilli, s *slice) (uplink.Ack, error
 			return uplink.Ack{}, fmt.Errorf("key frame: %w: %w", err, ErrInvalid)
 		}
 	}
-	if !news(st, s, j) {
-		return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, nil
+	if fresh, err := f.news(st, s, j); err != nil || !fresh {
+		return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, err
 	}
 	if f.n, err = note(tx, now, string(s.Gateway), logSlice, s); err != nil {
 		return uplink.Ack{}, err
@@ -168,10 +168,21 @@ func (p *Plane) take(tx Tx, now holdfast.UnixMilli, s *slice) (uplink.Ack, error
 	return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, err
 }
 
-// news reports whether a slice says anything that is not known: a checkpoint
-// that came before, or lies before the cursor, does not.
-func news(st stream, s *slice, j judgement) bool {
-	return s.Records > 0 || j.tree.Size() > st.Reconciled || len(j.bad) > 0
+// news reports whether a slice says anything that is not known. A checkpoint
+// that came before, or lies before the cursor, does not: gateways show the last
+// one again after every hello.
+func (f *fold) news(st stream, s *slice, j judgement) (bool, error) {
+	if s.Records > 0 || j.tree.Size() > st.Reconciled {
+		return true, nil
+	}
+	if len(j.bad) == 0 {
+		return false, nil
+	}
+	_, err := f.tx.Get(KindException, badSignatureKey(&st))
+	if isNotFound(err) {
+		return true, nil
+	}
+	return false, err
 }
 
 // seen notes the contact.
