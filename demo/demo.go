@@ -26,10 +26,24 @@ type Options struct {
 	Report func(*Report) error // gets the report, before the demo stays up
 }
 
+// Validate refuses what a run could not go by, before anything is started.
+func (o *Options) Validate() error {
+	if o.Plant != "" && o.Plant != PlantDouble && o.Plant != PlantDrop {
+		return fmt.Errorf("demo: plant %q: want %s or %s", o.Plant, PlantDouble, PlantDrop)
+	}
+	if names, err := os.ReadDir(o.Keep); o.Keep != "" && err == nil && len(names) > 0 {
+		return fmt.Errorf("demo: the folder %s is not empty and the demo does not mix its data with other data: name a new one", o.Keep)
+	}
+	return nil
+}
+
 // Run runs the demo. It returns the report, and an error when something kept it
 // from getting that far; books that do not balance are in the report. Whatever
 // it started and made is gone when it returns, but for what Options.Keep keeps.
 func Run(ctx context.Context, o Options) (*Report, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
 	if o.API == "" {
 		o.API = "127.0.0.1:0"
 	}

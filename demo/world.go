@@ -117,9 +117,6 @@ func (w *world) folder() error {
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if names, err := os.ReadDir(dir); err == nil && len(names) > 0 {
-		return fmt.Errorf("data folder %s is not empty: the demo does not mix its data with other data; name a new folder", dir)
-	}
 	w.dir = dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)

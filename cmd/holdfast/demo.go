@@ -50,6 +50,9 @@ Exits 1 when the books do not balance.`,
 }
 
 func runDemo(cmd *cobra.Command, o demo.Options, asJSON bool) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
 	out := cmd.OutOrStdout()
 	o.Story = out
 	o.Report = func(r *demo.Report) error { return r.Table(out) }
@@ -58,9 +61,11 @@ func runDemo(cmd *cobra.Command, o demo.Options, asJSON bool) error {
 		o.Report = func(r *demo.Report) error { return printReport(out, r) }
 	}
 	// Cleaned away as well when the terminal goes, or a pipe that the story is
-	// written to: without this either would end the process on the spot.
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP, syscall.SIGPIPE)
+	// written to: by default either ends the process on the spot.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
 	defer stop()
+	o.Story = &audience{o.Story, stop}
 	r, err := demo.Run(ctx, o)
 	if err != nil {
 		return failed(err)
@@ -69,6 +74,20 @@ func runDemo(cmd *cobra.Command, o demo.Options, asJSON bool) error {
 		return failed(errors.New("demo: the books do not balance"))
 	}
 	return nil
+}
+
+// An audience that has gone ends the story.
+type audience struct {
+	w    io.Writer
+	gone func()
+}
+
+func (a *audience) Write(b []byte) (int, error) {
+	n, err := a.w.Write(b)
+	if err != nil {
+		a.gone()
+	}
+	return n, err
 }
 
 func printReport(w io.Writer, r *demo.Report) error {
