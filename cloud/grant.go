@@ -27,8 +27,8 @@ type Grant struct {
 type IssueGrant struct {
 	Site        holdfast.SiteID    `json:"site"`
 	Token       string             `json:"token"` // value; it need not be on any list
-	NotBefore   holdfast.UnixMilli `json:"not_before,omitempty"`
-	Expires     holdfast.UnixMilli `json:"expires"` // required, at most [MaxGrantMillis] ahead
+	NotBefore   holdfast.UnixMilli `json:"not_before,omitempty"` // 0: now
+	Expires     holdfast.UnixMilli `json:"expires"`              // required, at most [MaxGrantMillis] ahead
 	Limits      holdfast.Limits    `json:"limits,omitzero"`
 	MaxSessions int64              `json:"max_sessions,omitempty"` // 0: as the site's policy says
 	By          string             `json:"-"`
@@ -51,6 +51,9 @@ func (p *Plane) IssueGrant(ctx context.Context, now holdfast.UnixMilli, g IssueG
 	}
 	if g.Expires <= now || g.Expires > now+MaxGrantMillis {
 		return Grant{}, invalid(op, "expires %s, want a time within 31 days", g.Expires)
+	}
+	if g.NotBefore == 0 {
+		g.NotBefore = now / 1000 * 1000 // whole seconds: rounded up it would lie ahead
 	}
 	k, err := p.tokenKey(g.Site)
 	if err != nil {
