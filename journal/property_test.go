@@ -25,6 +25,7 @@ type machine struct {
 // clean stops, kills, power cuts and failing operations, and after each start
 // compares the journal with the model.
 func TestAnyHistoryOfUseAndFaults(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{disk: faultfs.New(), made: 1}
 		m.h.epochs = []*modelEpoch{{id: testIdentity().Epoch}}

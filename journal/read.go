@@ -35,7 +35,7 @@ func (l *Log) Slice(e holdfast.Epoch, from holdfast.Seq, maxBytes int) ([]byte, 
 			return errEnough
 		}
 		if out == nil {
-			out = make([]byte, 0, min(maxBytes, 2*readChunk))
+			out = make([]byte, 0, max(len(raw), int(min(int64(maxBytes), l.bytesFrom(e, uint64(from))))))
 		}
 		out = append(out, raw...)
 		if f.Kind == Record {
@@ -77,6 +77,17 @@ func (l *Log) each(e holdfast.Epoch, from uint64, fn func(Frame, []byte) error) 
 		return &MissingError{e, holdfast.Seq(next), holdfast.Seq(size)}
 	}
 	return nil
+}
+
+// bytesFrom bounds what lies from a record on to the end of its epoch.
+func (l *Log) bytesFrom(e holdfast.Epoch, from uint64) (n int64) {
+	ep, _ := l.find(e)
+	for _, s := range ep.segs {
+		if s.end >= from {
+			n += s.bytes
+		}
+	}
+	return n
 }
 
 // find returns an epoch and its size.

@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/holdfast-ev/holdfast"
@@ -200,14 +199,8 @@ func (v *verifier) frames(s *segment) (*Damage, error) {
 	for {
 		off := v.w.off
 		fr, err := v.w.step()
-		if d := (*Damage)(nil); errors.As(err, &d) {
-			return d, nil
-		}
-		if err == io.EOF {
-			return nil, nil
-		}
 		if err != nil {
-			return nil, err
+			return damageOf(err)
 		}
 		switch fr.Kind {
 		case Record:

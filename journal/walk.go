@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 
@@ -183,17 +184,22 @@ func (w *walker) note() {
 // of the file system.
 func (w *walker) end() (*Damage, error) {
 	for {
-		switch _, err := w.step(); e := err.(type) {
-		case nil:
-		case *Damage:
-			return e, nil
-		default:
-			if err == io.EOF {
-				return nil, nil
-			}
-			return nil, err
+		if _, err := w.step(); err != nil {
+			return damageOf(err)
 		}
 	}
+}
+
+// damageOf sorts out what ended a walk: the end, damage, or the file system.
+func damageOf(err error) (*Damage, error) {
+	d := (*Damage)(nil)
+	switch {
+	case errors.As(err, &d):
+		return d, nil
+	case err == io.EOF:
+		return nil, nil
+	}
+	return nil, err
 }
 
 // A verdict says what the bytes from a damaged place to the end of the last
@@ -239,7 +245,7 @@ func judge(f io.ReaderAt, size, off int64, next uint64) (verdict, error) {
 	switch {
 	case synced:
 		v.why = "a later write follows it"
-	case runsPastEnd(b) || missesSector(b, off):
+	case v.frames == 0 && runsPastEnd(b) || missesSector(b, off):
 		v.torn = true
 	default:
 		v.why = "no sector of it is missing"
