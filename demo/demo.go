@@ -159,12 +159,14 @@ func (w *world) stay(ctx context.Context) {
 	for _, c := range w.chargers() {
 		c.Plug(1) //nolint:errcheck // a car more or less
 	}
+	//nolint:errcheck // the story's listener may be gone
 	fmt.Fprintf(w.o.Story, `
-Everything stays up until you press Ctrl-C. In another terminal:
+Everything stays up until you press Ctrl-C, with a car at every charger. In another terminal:
   export HOLDFAST_CLOUD=%s HOLDFAST_TOKEN=%s
   holdfast sites list
+  holdfast start %s --site harbour --charger harbour-1
   holdfast sessions list
-  holdfast start --help
-`, w.cloud.APIURL(), w.cloud.Token()) //nolint:errcheck // the story's listener may be gone
+  holdfast stop SESSION
+`, w.cloud.APIURL(), w.cloud.Token(), drivers[0].card)
 	<-ctx.Done()
 }
