@@ -25,6 +25,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/internal/keyfile"
 	"github.com/holdfast-ev/holdfast/journal"
 	"github.com/holdfast-ev/holdfast/record"
 	"github.com/holdfast-ev/holdfast/uplink"
@@ -205,11 +206,14 @@ func (d *daemon) until(what string, ok func(*Report) bool) *Report {
 	return nil
 }
 
+// cheap makes the stretching of a test's passphrase quick.
+var cheap = keyfile.Cost{Time: 1, MemoryKiB: 64, Threads: 1}
+
 // enrolledSite enrols a gateway with one charger and returns its configuration.
 func enrolledSite(t *testing.T, b *books) *Config {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "gw")
-	res, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: dir})
+	res, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: dir, cost: cheap})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +270,7 @@ func TestLifeOfAGateway(t *testing.T) {
 	d.until("the books to be complete", func(r *Report) bool {
 		return r.Backlog == 0 && b.count("charger.booted") == 1 && r.Link != holdfast.Offline
 	})
-	if _, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: cfg.Dir}); err == nil || !strings.Contains(err.Error(), "stop the gateway first") {
+	if _, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: cfg.Dir, cost: cheap}); err == nil || !strings.Contains(err.Error(), "stop the gateway first") {
 		t.Errorf("enrolment beside a running gateway: %v", err)
 	}
 	if err := Run(t.Context(), cfg, "test", quiet()); err == nil || !strings.Contains(err.Error(), "another gateway is running") {
@@ -281,7 +285,7 @@ func TestLifeOfAGateway(t *testing.T) {
 	}
 
 	// What the end wrote is not in the books yet, so the directory is refused.
-	if _, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: cfg.Dir}); !errors.Is(err, ErrUnsent) {
+	if _, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: cfg.Dir, cost: cheap}); !errors.Is(err, ErrUnsent) {
 		t.Errorf("enrolment over unsent evidence: %v", err)
 	}
 	d = start(t, cfg)
@@ -357,7 +361,7 @@ func TestCauseIsShown(t *testing.T) {
 func TestSecondEnrolmentRetiresTheFirst(t *testing.T) {
 	b := newBooks(t)
 	cfg := enrolledSite(t, b)
-	res, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: cfg.Dir})
+	res, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: cfg.Dir, cost: cheap})
 	if err != nil {
 		t.Fatal(err)
 	}

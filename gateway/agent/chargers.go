@@ -209,8 +209,8 @@ func (s *chargerServer) enter(c *chargerConn) bool {
 	var oldest *chargerConn
 	n := 0
 	for _, other := range s.conns {
-		if other.charger != c.charger {
-			continue
+		if other.charger != c.charger || other.mute.Load() {
+			continue // another's, or one that is closing already
 		}
 		n++
 		if oldest == nil || other.id < oldest.id {
@@ -218,6 +218,7 @@ func (s *chargerServer) enter(c *chargerConn) bool {
 		}
 	}
 	if n >= MaxSocketsPerID {
+		oldest.mute.Store(true)
 		go oldest.abort("too many connections of one charger")
 	}
 	s.conns[c.id] = c

@@ -28,6 +28,8 @@ type EnrolOptions struct {
 	Code  string     // one-time code from `holdfast sites add`
 	Dir   string     // data directory; made when it is missing
 	Keys  KeysConfig // where the passphrase is; a file that is missing is made
+
+	cost keyfile.Cost // of the key derivation; tests make it cheap
 }
 
 // An EnrolResult says what was done.
@@ -120,7 +122,7 @@ func newDeviceKey(o EnrolOptions, res *EnrolResult) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keyfile.Create(filepath.Join(dir, deviceKeyFile), passphrase, keyfile.DefaultCost())
+	return keyfile.Create(filepath.Join(dir, deviceKeyFile), passphrase, o.cost)
 }
 
 // writeKeys checks the cloud's answer and writes it beside the key.

@@ -55,6 +55,7 @@ type knocks struct {
 	buckets map[knocker]*bucket
 	shared  bucket // for strangers when the map is full
 	proved  map[holdfast.ChargerID]string
+	swept   time.Time
 }
 
 func newKnocks() *knocks {
@@ -98,6 +99,10 @@ func (n *knocks) bucketLocked(k knocker, now time.Time, burst int, every time.Du
 // sweepLocked forgets whoever has not failed for so long that every bucket is
 // full again.
 func (n *knocks) sweepLocked(now time.Time) {
+	if now.Sub(n.swept) < time.Second {
+		return // a crowd of strangers must not cost more than it fills
+	}
+	n.swept = now
 	const full = identityBurst * identityEvery // the slowest to fill up
 	for k, b := range n.buckets {
 		if now.Sub(b.at) > full {
