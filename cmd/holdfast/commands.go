@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -121,7 +122,7 @@ func follow(ctx context.Context, c *client, q server.Queued) (d cloud.Directive,
 func outcome(cmd *cobra.Command, c *client, d cloud.Directive) error {
 	detail := ""
 	if d.Detail != "" {
-		detail = ": " + d.Detail
+		detail = ": " + strings.TrimSpace(d.Detail)
 	}
 	switch d.Outcome {
 	case "done":
@@ -168,7 +169,7 @@ func outcomeText(d cloud.Directive) string {
 	case d.Outcome == "":
 		return "waits for the gateway"
 	case d.Detail != "":
-		return d.Outcome + ": " + d.Detail
+		return d.Outcome + ": " + strings.TrimSpace(d.Detail)
 	}
 	return d.Outcome
 }
