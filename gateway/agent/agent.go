@@ -235,7 +235,7 @@ func (a *agent) listen() (s *servers, err error) {
 		}
 	}()
 	quietly := slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)
-	s.ocpp = &http.Server{Handler: a.chargers, ReadHeaderTimeout: HandshakeTimeout, MaxHeaderBytes: 16 << 10, ErrorLog: quietly}
+	s.ocpp = &http.Server{Handler: a.chargers, ReadHeaderTimeout: HandshakeTimeout, IdleTimeout: HandshakeTimeout, MaxHeaderBytes: 16 << 10, ErrorLog: quietly}
 	s.local = &http.Server{Handler: a.localAPI(), ReadHeaderTimeout: HandshakeTimeout, MaxHeaderBytes: 16 << 10, ErrorLog: quietly}
 	if s.tls {
 		cert, err := tls.LoadX509KeyPair(a.cfg.OCPP.TLSCertificate, a.cfg.OCPP.TLSKey)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -35,7 +36,7 @@ import (
 // and reconciles everything at once.
 type books struct {
 	*cloud
-	t  *testing.T
+	t  testing.TB
 	mu sync.Mutex
 	// received are the records by journal and epoch, in order.
 	received map[string][]record.Record
@@ -43,7 +44,7 @@ type books struct {
 	refuse   int // status to answer hellos with; 0: welcome
 }
 
-func newBooks(t *testing.T) *books {
+func newBooks(t testing.TB) *books {
 	b := &books{t: t, received: make(map[string][]record.Record)}
 	b.cloud = newCloud(t, b.ServeHTTP)
 	der, err := x509.MarshalPKIXPublicKey(&newKey(t).PublicKey)
@@ -144,7 +145,7 @@ func (b *books) count(kind record.Type) (n int) {
 
 // A daemon is a gateway that runs in this process.
 type daemon struct {
-	t     *testing.T
+	t     testing.TB
 	cfg   *Config
 	log   *logBuffer
 	stop  context.CancelFunc
@@ -168,7 +169,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func start(t *testing.T, cfg *Config) *daemon {
+func start(t testing.TB, cfg *Config) *daemon {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	d := &daemon{t: t, cfg: cfg, log: &logBuffer{}, stop: stop, ended: make(chan error, 1)}
@@ -210,7 +211,7 @@ func (d *daemon) until(what string, ok func(*Report) bool) *Report {
 var cheap = keyfile.Cost{Time: 1, MemoryKiB: 64, Threads: 1}
 
 // enrolledSite enrols a gateway with one charger and returns its configuration.
-func enrolledSite(t *testing.T, b *books) *Config {
+func enrolledSite(t testing.TB, b *books) *Config {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "gw")
 	res, err := Enrol(t.Context(), EnrolOptions{Cloud: b.web.URL, Code: b.code(), Dir: dir, cost: cheap})
@@ -231,7 +232,7 @@ func enrolledSite(t *testing.T, b *books) *Config {
 	return cfg
 }
 
-func call(t *testing.T, ws *websocket.Conn, action, payload string) string {
+func call(t testing.TB, ws *websocket.Conn, action, payload string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -306,7 +307,7 @@ func TestLifeOfAGateway(t *testing.T) {
 }
 
 // checkMetrics scrapes the local API and looks for the documented names.
-func checkMetrics(t *testing.T, socket string) {
+func checkMetrics(t testing.TB, socket string) {
 	t.Helper()
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -451,5 +452,57 @@ func TestBootNumbers(t *testing.T) {
 		if next, _ := nextBoot(dir); next != got+1 {
 			t.Errorf("then %d after %d", next, got)
 		}
+	}
+}
+
+// With a certificate the charger server speaks TLS, and only TLS, and systemd
+// is told when it is ready and when it stops.
+func TestSecurityProfileTwoUnderSystemd(t *testing.T) {
+	b := newBooks(t)
+	cfg := enrolledSite(t, b)
+	pair := b.issue(t, x509.ExtKeyUsageServerAuth, longAgo, farOff)
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.OCPP.TLSCertificate, cfg.OCPP.TLSKey = filepath.Join(cfg.Dir, "ocpp.crt"), filepath.Join(cfg.Dir, "ocpp.key")
+	if err := errors.Join(os.WriteFile(cfg.OCPP.TLSCertificate, pemOf("CERTIFICATE", pair.Certificate[0]), 0o600),
+		os.WriteFile(cfg.OCPP.TLSKey, pemOf("PRIVATE KEY", key), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(cfg.Dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	t.Setenv("NOTIFY_SOCKET", systemd.LocalAddr().String())
+	told := func() string {
+		buf := make([]byte, 100)
+		systemd.SetReadDeadline(time.Now().Add(20 * time.Second))
+		n, err := systemd.Read(buf)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(buf[:n])
+	}
+	d := start(t, cfg)
+	if got := told(); got != "READY=1" {
+		t.Errorf("systemd was told %q", got)
+	}
+	at := d.until("readiness", func(*Report) bool { return true }).Listening[0]
+	secure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}}
+	header := http.Header{}
+	(&http.Request{Header: header}).SetBasicAuth("CP-1", password)
+	ws, _, err := websocket.Dial(t.Context(), "wss://"+at+"/ocpp/CP-1", &websocket.DialOptions{HTTPClient: secure, HTTPHeader: header, Subprotocols: []string{"ocpp2.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go closeCode(t, ws)
+	if _, _, err := websocket.Dial(t.Context(), "ws://"+at+"/ocpp/CP-1", &websocket.DialOptions{HTTPHeader: header}); err == nil {
+		t.Error("the TLS server lets a charger in without TLS")
+	}
+	d.end()
+	if got := told(); got != "STOPPING=1" {
+		t.Errorf("systemd was told %q", got)
 	}
 }

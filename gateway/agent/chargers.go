@@ -191,6 +191,7 @@ func (s *chargerServer) accept(w http.ResponseWriter, r *http.Request, f *feed, 
 		return
 	}
 	defer s.leave(c)
+	s.log.Info("charger connected", "charger", string(id), "conn", uint64(c.id), "version", ws.Subprotocol(), "remote", c.remote)
 	// The request's context must not be used: it is cancelled in ways that
 	// differ for hijacked connections.
 	ctx, cancel := context.WithCancel(context.Background())
@@ -250,6 +251,7 @@ func (s *chargerServer) serve(ctx context.Context, c *chargerConn, hello gateway
 		c.finish(websocket.StatusServiceRestart, "gateway restarts, please reconnect")
 	}
 	others.Wait()
+	s.log.Info("charger disconnected", "charger", string(c.charger), "conn", uint64(c.id), "why", c.why())
 }
 
 // send queues a frame; the core's goroutine calls it and is never held up.

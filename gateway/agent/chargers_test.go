@@ -28,7 +28,7 @@ type site struct {
 	url  string // ws://host:port/ocpp/
 }
 
-func newSite(t *testing.T, change func(*Config), ids ...string) *site {
+func newSite(t testing.TB, change func(*Config), ids ...string) *site {
 	t.Helper()
 	hash, err := HashPassword(password, rand.Reader)
 	if err != nil {
@@ -58,7 +58,7 @@ type dialer struct {
 	path           string // instead of /ocpp/user
 }
 
-func (s *site) dial(t *testing.T, d dialer) (*websocket.Conn, int) {
+func (s *site) dial(t testing.TB, d dialer) (*websocket.Conn, int) {
 	t.Helper()
 	if d.protocols == nil {
 		d.protocols = []string{"ocpp1.6"}
@@ -84,7 +84,7 @@ func (s *site) dial(t *testing.T, d dialer) (*websocket.Conn, int) {
 	return ws, http.StatusSwitchingProtocols
 }
 
-func closeCode(t *testing.T, ws *websocket.Conn) websocket.StatusCode {
+func closeCode(t testing.TB, ws *websocket.Conn) websocket.StatusCode {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -430,8 +430,9 @@ func TestHalfOpenSocketDies(t *testing.T) {
 		reading := alive.CloseRead(t.Context())
 		time.Sleep(DefaultPingSeconds*time.Second + PongTimeout + time.Second)
 		synctest.Wait()
-		if d := wait[gateway.Disconnected](t, r, nil); d.Conn != 1 {
-			t.Errorf("disconnected %+v", d)
+		dead := wait(t, r, func(c gateway.Connected) bool { return c.Charger == "DEAD" })
+		if d := wait[gateway.Disconnected](t, r, nil); d.Conn != dead.Conn {
+			t.Errorf("disconnected %+v, want the silent one, %d", d, dead.Conn)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()

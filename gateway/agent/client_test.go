@@ -42,7 +42,7 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -56,7 +56,7 @@ var (
 	farOff  = time.Date(2055, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	a := &authority{key: newKey(t)}
 	tmpl := &x509.Certificate{
@@ -67,7 +67,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-func (a *authority) sign(t *testing.T, tmpl, parent *x509.Certificate, pub any) *x509.Certificate {
+func (a *authority) sign(t testing.TB, tmpl, parent *x509.Certificate, pub any) *x509.Certificate {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, pub, a.key)
 	if err != nil {
@@ -81,7 +81,7 @@ func (a *authority) sign(t *testing.T, tmpl, parent *x509.Certificate, pub any) 
 }
 
 // issue returns a certificate for usage, with the authority in its chain.
-func (a *authority) issue(t *testing.T, usage x509.ExtKeyUsage, from, to time.Time) tls.Certificate {
+func (a *authority) issue(t testing.TB, usage x509.ExtKeyUsage, from, to time.Time) tls.Certificate {
 	t.Helper()
 	key := newKey(t)
 	cert := a.sign(t, &x509.Certificate{
@@ -103,7 +103,7 @@ type cloud struct {
 
 func untrusted() (time.Time, bool) { return time.Time{}, false }
 
-func newCloud(t *testing.T, handler http.HandlerFunc) *cloud {
+func newCloud(t testing.TB, handler http.HandlerFunc) *cloud {
 	t.Helper()
 	c := &cloud{authority: newAuthority(t)}
 	c.web = httptest.NewUnstartedServer(handler)
@@ -123,7 +123,7 @@ func newCloud(t *testing.T, handler http.HandlerFunc) *cloud {
 }
 
 // use makes client and prober anew, after config or url were changed.
-func (c *cloud) use(t *testing.T) {
+func (c *cloud) use(t testing.TB) {
 	t.Helper()
 	var err error
 	if c.client, err = newClient(c.url, "gw-1", c.config); err != nil {
@@ -290,7 +290,7 @@ func TestProbeFindsTheLayer(t *testing.T) {
 func up() (bool, error) { return true, nil }
 
 // speaks puts a server in the cloud's place that says text and hangs up.
-func (c *cloud) speaks(t *testing.T, text string) {
+func (c *cloud) speaks(t testing.TB, text string) {
 	l := c.instead(t)
 	go func() {
 		for {
@@ -306,9 +306,9 @@ func (c *cloud) speaks(t *testing.T, text string) {
 
 // silent puts a server in the cloud's place that lets the kernel accept and
 // never says a word.
-func (c *cloud) silent(t *testing.T) { c.instead(t) }
+func (c *cloud) silent(t testing.TB) { c.instead(t) }
 
-func (c *cloud) instead(t *testing.T) net.Listener {
+func (c *cloud) instead(t testing.TB) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -388,7 +388,7 @@ func TestEnrolPinsTheAuthority(t *testing.T) {
 }
 
 // line is a cloudLink with a recording core.
-func (c *cloud) line(t *testing.T, key *ecdsa.PublicKey) (*cloudLink, *recorder, *feed) {
+func (c *cloud) line(t testing.TB, key *ecdsa.PublicKey) (*cloudLink, *recorder, *feed) {
 	t.Helper()
 	r := newRecorder()
 	e := r.running(t, func() {})

@@ -144,7 +144,10 @@ func (e *engine) drive(f *feed, c *core, stop <-chan struct{}) error {
 				return e.quit(f, c)
 			}
 		}
-		if err := e.turn(c, drain(f, batch)); err != nil {
+		batch = drain(f, batch)
+		err := e.turn(c, batch)
+		f.took(batch)
+		if err != nil {
 			return err
 		}
 	}

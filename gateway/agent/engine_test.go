@@ -195,3 +195,30 @@ func TestClockQuality(t *testing.T) {
 		}
 	})
 }
+
+// Large frames of a broken charger wait in the network, not in memory.
+func TestFeedBoundsBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, big := newFeed(), make([]byte, 1<<20)
+		var in int
+		go func() {
+			for f.put(gateway.Frame{Raw: big}) {
+				in++
+			}
+		}()
+		synctest.Wait()
+		if in != MaxFeedBytes>>20 {
+			t.Errorf("%d MiB were let in, want %d", in, MaxFeedBytes>>20)
+		}
+		batch := drain(f, nil)
+		f.took(batch)
+		synctest.Wait()
+		if in != 2*MaxFeedBytes>>20 {
+			t.Errorf("after a turn %d MiB in all, want %d", in, 2*MaxFeedBytes>>20)
+		}
+		f.took(drain(f, nil))
+		synctest.Wait()
+		close(f.done)
+		synctest.Wait()
+	})
+}

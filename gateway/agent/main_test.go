@@ -58,7 +58,7 @@ func (r *recorder) core() *core {
 
 // wait returns the first input that ok accepts, and fails the test when none
 // comes.
-func wait[T gateway.Input](t *testing.T, r *recorder, ok func(T) bool) T {
+func wait[T gateway.Input](t testing.TB, r *recorder, ok func(T) bool) T {
 	t.Helper()
 	limit := time.After(20 * time.Second)
 	for {
@@ -79,7 +79,7 @@ func wait[T gateway.Input](t *testing.T, r *recorder, ok func(T) bool) T {
 }
 
 // running starts an engine around r and ends it with the test.
-func (r *recorder) running(t *testing.T, dropped func()) *engine {
+func (r *recorder) running(t testing.TB, dropped func()) *engine {
 	t.Helper()
 	e := newEngine(quiet(), NewClock(1), func(*feed) (*core, error) { return r.core(), nil }, dropped)
 	stop, ended := make(chan struct{}), make(chan error, 1)
