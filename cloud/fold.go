@@ -170,6 +170,8 @@ func (f *fold) fact(st *stream, pos holdfast.Pos, r record.Record) error {
 		return f.link(r.At, b)
 	case *record.DirectiveDone:
 		return f.done(b)
+	case *record.StatementInstalled:
+		return f.tariff(b)
 	case *record.ExceptionRaised:
 		if r.Session.IsZero() { // those of a session come with its outcome
 			return f.raise(exceptionAt(b.Code, pos, b.Detail))
@@ -281,7 +283,11 @@ func (f *fold) sessions(st stream, rows []Row, before uint64) error {
 			touched = append(touched, r.Session)
 		}
 	}
-	for _, id := range touched {
+	waiting, err := f.waiting(rows)
+	if err != nil {
+		return err
+	}
+	for _, id := range append(touched, waiting...) {
 		if err := f.session(id, true); err != nil {
 			return err
 		}

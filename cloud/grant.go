@@ -26,7 +26,7 @@ type Grant struct {
 // IssueGrant asks for a grant.
 type IssueGrant struct {
 	Site        holdfast.SiteID    `json:"site"`
-	Token       string             `json:"token"` // value; it need not be on any list
+	Token       string             `json:"token"`                // value; it need not be on any list
 	NotBefore   holdfast.UnixMilli `json:"not_before,omitempty"` // 0: now
 	Expires     holdfast.UnixMilli `json:"expires"`              // required, at most [MaxGrantMillis] ahead
 	Limits      holdfast.Limits    `json:"limits,omitzero"`

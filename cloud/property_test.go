@@ -46,7 +46,8 @@ func live(t *rapid.T, w *world) *run {
 			c := holdfast.ChargerID([]string{"CP1", "CP2"}[rapid.IntRange(0, 1).Draw(t, "charger")])
 			switch rapid.IntRange(0, 6).Draw(t, "step") {
 			case 0, 1, 2:
-				v := visit{charger: c, wh: holdfast.WattHours(rapid.IntRange(0, 20_000).Draw(t, "wh")), open: true, bare: rapid.IntRange(0, 9).Draw(t, "bare") == 0}
+				v := visit{charger: c, wh: holdfast.WattHours(rapid.IntRange(0, 20_000).Draw(t, "wh")), open: true,
+					bare: rapid.IntRange(0, 9).Draw(t, "bare") == 0, reset: rapid.IntRange(0, 3).Draw(t, "reset") == 0, mid: rapid.Bool().Draw(t, "mid")}
 				if old, ok := running[c]; ok {
 					b.stop(old, c)
 				}

@@ -54,8 +54,6 @@ func (p *Plane) replay(ctx context.Context, tx Tx, e LogEntry) error {
 	switch e.Kind {
 	case logSlice, logRefused:
 		return p.replaySlice(ctx, tx, e)
-	case logTariff:
-		return p.rateAgain(tx, e.At, e.N)
 	case logSkipped:
 		var k skip
 		if err := json.Unmarshal(e.Body, &k); err != nil {

@@ -274,7 +274,7 @@ func TestForkOfAnEpoch(t *testing.T) {
 
 func TestAnotherGatewaysSliceIsRefused(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
-		north, south := readyBox(w, "north"), readyBox(w, "south")
+		north, south := readyBox(w, "zenith"), readyBox(w, "abyss") // the thief sorts first
 		id := north.charge(visit{wh: 5000})
 		north.checkpoint()
 		stolen, err := north.evidence.Slice(north.evidence.Identity().Epoch, 0, 1<<20)
@@ -307,8 +307,8 @@ func TestAnotherGatewaysSliceIsRefused(t *testing.T) {
 		}
 		d, err := w.plane.Session(t.Context(), id)
 		w.must(err)
-		if d.Site != "north" || len(d.Session.Exception) == 0 {
-			t.Errorf("session: %+v, want north's with an exception", d.Session)
+		if d.Site != "zenith" || len(d.Session.Exception) == 0 {
+			t.Errorf("session: %+v, want the owner's with an exception", d.Session)
 		}
 		w.balanced()
 	})
@@ -471,6 +471,76 @@ func TestTelemetryThatWasDropped(t *testing.T) {
 		w.must(w.plane.Rebuild(t.Context()))
 		if c := w.cursor(b, b.telemetry); c.Received != 3 {
 			t.Errorf("after a rebuild: %+v", c)
+		}
+	})
+}
+
+// Evidence that arrives later and tells another story makes a credit that names
+// the old CDR and a new one, in the books as in the list (I8); running it again
+// adds nothing (I7).
+func TestLateEvidenceMakesACreditAndANewCDR(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		ctx, b := t.Context(), readyBox(w, "north")
+		from := w.cursor(b, b.evidence).Received
+		id := b.charge(visit{wh: 8000, open: true, mid: true, reset: true})
+		b.checkpoint()
+		old := b.evidence
+		size, root := old.Head()
+		b.evidence = b.create(holdfast.Evidence, b.newEpoch())
+		b.put(record.Record{Body: &record.EpochOpened{Parent: old.Identity().Epoch, ParentSize: size, ParentRoot: root, Reason: record.EpochLostHistory}})
+		b.stop(id, "CP1")
+		b.checkpoint()
+
+		// First comes the start, then the end from the epoch after; the meter reset
+		// in between is still on its way.
+		most := 0
+		for records, notes := 0, 0; records < 2 || notes < 1; most++ { // cut behind the checkpoint that covers the start
+			raw, err := old.Slice(old.Identity().Epoch, holdfast.Seq(from), most)
+			w.must(err)
+			frames, err := journal.ParseSlice(raw, holdfast.Seq(from))
+			w.must(err)
+			records, notes = 0, 0
+			for _, f := range frames {
+				switch {
+				case f.Kind == journal.Record:
+					records++
+				case f.Kind == journal.Checkpoint && uint64(f.Seq) == from+2:
+					notes++
+				}
+			}
+		}
+		if ack, err := b.sendOf(old, holdfast.Seq(from), most); err != nil || ack.Received != from+2 || ack.Reconciled != from+2 {
+			t.Fatalf("the start: %+v, %v", ack, err)
+		}
+		b.sync()
+		cdrs, _, err := w.plane.CDRs(ctx, cloud.CDRFilter{Session: id}, cloud.Page{Oldest: true})
+		if err != nil || len(cdrs) != 1 || cdrs[0].Energy != 3000 {
+			t.Fatalf("with half of the evidence: %+v, %v", cdrs, err)
+		}
+		if _, err := b.sendOf(old, holdfast.Seq(from)+2, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		cdrs, _, err = w.plane.CDRs(ctx, cloud.CDRFilter{Session: id}, cloud.Page{Oldest: true})
+		if err != nil || len(cdrs) != 3 {
+			t.Fatalf("with all of it: %+v, %v", cdrs, err)
+		}
+		first, credit, second := cdrs[0], cdrs[1], cdrs[2]
+		if first.Current || credit.Current || !second.Current || credit.Credits != first.ID || credit.Gross != -first.Gross || second.Energy != 8000 || second.Revision != 2 {
+			t.Errorf("CDRs: %+v", cdrs)
+		}
+		d, err := w.plane.Session(ctx, id)
+		if err != nil || d.Amount.Micros != second.Gross {
+			t.Errorf("session: %+v, %v", d.Session, err)
+		}
+		entries, _, err := w.plane.Ledger(ctx, cloud.LedgerFilter{Session: id, Account: "receivable"}, cloud.Page{Oldest: true})
+		if err != nil || len(entries) != 3 || entries[1].Reverses != entries[0].Key || entries[0].Amount+entries[1].Amount != 0 {
+			t.Errorf("entries: %+v, %v", entries, err)
+		}
+		w.balanced()
+		before := w.dump()
+		w.must(w.plane.Rebuild(ctx))
+		if after := w.dump(); after != before {
+			t.Error(firstDifference(before, after))
 		}
 	})
 }

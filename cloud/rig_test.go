@@ -122,6 +122,7 @@ type box struct {
 	telemetry *journal.Log
 	at        holdfast.Instant
 	tariff    *record.TariffRef
+	signed    []byte // its statement
 	list      []byte
 	done      []string // directives carried out
 	registers map[string]holdfast.WattHours
@@ -222,6 +223,8 @@ type visit struct {
 	seconds int64
 	open    bool // does not stop yet
 	bare    bool // the gateway has no tariff
+	reset   bool // the meter falls to zero half-way
+	mid     bool // a checkpoint is signed right after the start
 }
 
 // charge writes a session's records and returns its id. A session that is left
@@ -252,13 +255,24 @@ func (b *box) charge(v visit) holdfast.SessionID {
 		Tariff: tariff, Labels: map[string]string{}, PowerBudget: 22_000,
 	}})
 	id := holdfast.SessionID(leaf)
+	if v.mid {
+		b.checkpoint()
+	}
 	b.wait(v.seconds / 2)
-	half := reg + v.wh/2
-	b.put(record.Record{Session: id, Charger: v.charger, Body: &record.SessionReading{
-		Reading: holdfast.Reading{At: b.at.Wall, Register: &half}, Why: "hourly",
-	}})
+	half, end := reg+v.wh/2, reg+v.wh
+	read := func(wh holdfast.WattHours, why string) {
+		b.put(record.Record{Session: id, Charger: v.charger, Body: &record.SessionReading{
+			Reading: holdfast.Reading{At: b.at.Wall, Register: &wh}, Why: why,
+		}})
+	}
+	read(half, "hourly")
+	if v.reset {
+		b.wait(1)
+		read(0, "reset")
+		end = v.wh - v.wh/2
+	}
 	b.wait(v.seconds - v.seconds/2)
-	b.registers[string(v.charger)] = reg + v.wh
+	b.registers[string(v.charger)] = end
 	if !v.open {
 		b.stop(id, v.charger)
 	}
@@ -307,6 +321,7 @@ func (b *box) obey(list []uplink.Directive) {
 			b.w.must(err)
 			t, err := statement.DecodeTariff(payload)
 			b.w.must(err)
+			b.signed = d.Statement
 			b.tariff = &record.TariffRef{ID: t.ID, Version: t.Version, Hash: sha256.Sum256(d.Statement), Currency: "EUR"}
 		}
 		b.put(record.Record{Body: &record.DirectiveDone{ID: d.ID, Outcome: "done"}})

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/ledger"
 	"github.com/holdfast-ev/holdfast/record"
+	"github.com/holdfast-ev/holdfast/statement"
 )
 
 // gathered is the evidence of one session as it lies in the store.
@@ -66,30 +68,27 @@ func (f *fold) session(id holdfast.SessionID, around bool) error {
 }
 
 // gather reads a session's records and decides whose session it is: the gateway
-// that opened it. When a second gateway sends a copy of the opening record, the
-// first one stays the owner, and the copy is reported.
+// that opened it, the first one if several say so. What others send about it
+// stays visible as foreign, but a copy of one of the owner's records is left
+// out: two equal leaves are one record, and the ledger must not take the wrong
+// one for the copy.
 func (f *fold) gather(id holdfast.SessionID) (g gathered, err error) {
 	rows, err := f.tx.SessionRecords(id)
 	if err != nil {
 		return g, err
 	}
-	g.owner = f.gw.ID
-	for i, r := range rows { // ordered by stream: the first that came is the first here
-		if r.Leaf == holdfast.Hash(id) {
-			st, err := f.stream(rows[i].Stream)
-			if err != nil {
-				return g, err
-			}
-			g.owner = st.Gateway
-			break
+	if g.owner, err = f.owner(id, rows); err != nil {
+		return g, err
+	}
+	own := map[holdfast.Hash]bool{}
+	for _, r := range rows {
+		if f.streams[r.Stream].Gateway == g.owner {
+			own[r.Leaf] = true
 		}
 	}
 	for _, r := range rows {
-		st, err := f.stream(r.Stream)
-		if err != nil {
-			return g, err
-		}
-		if r.Leaf == holdfast.Hash(id) && st.Gateway != g.owner {
+		st := f.streams[r.Stream]
+		if st.Gateway != g.owner && own[r.Leaf] {
 			g.extra = append(g.extra, replayed(id, st.pos(r.Seq)))
 			continue
 		}
@@ -106,10 +105,28 @@ func (f *fold) gather(id holdfast.SessionID) (g gathered, err error) {
 	return g, nil
 }
 
+// owner returns the gateway that opened the session, and reads the streams of
+// all rows on the way. Rows are ordered by stream: the first that came is first.
+func (f *fold) owner(id holdfast.SessionID, rows []Row) (owner holdfast.GatewayID, err error) {
+	for _, r := range rows {
+		st, err := f.stream(r.Stream)
+		if err != nil {
+			return "", err
+		}
+		if owner == "" && r.Leaf == holdfast.Hash(id) {
+			owner = st.Gateway
+		}
+	}
+	if owner == "" {
+		owner = f.gw.ID
+	}
+	return owner, nil
+}
+
 func replayed(id holdfast.SessionID, at holdfast.Pos) ledger.Exception {
 	k, _ := ledger.KindOf(ledger.EvidReplayed)
 	return ledger.Exception{
-		Code: k.Code, Session: id, Sentence: k.Sentence, Details: []string{"gateway " + string(at.Gateway) + " sent a copy of the record that opened it"},
+		Code: k.Code, Session: id, Sentence: k.Sentence, Details: []string{"gateway " + string(at.Gateway) + " sent copies of the session's records"},
 		Count: 1, Evidence: []holdfast.Pos{at}, Owner: k.Owner, DueS: k.DueHours * 3600,
 	}
 }
@@ -370,21 +387,18 @@ func (f *fold) count(site holdfast.SiteID, was, is Session) error {
 	return t.put(f.tx, site)
 }
 
-// rateAgain folds the sessions again that lacked a tariff. n is the entry of
-// the cloud's journal that made one known.
-func (p *Plane) rateAgain(tx Tx, now holdfast.UnixMilli, n uint64) error {
-	waiting, err := all[Exception](tx, KindException, Query{Where: Fields{"code": ledger.RateTariffMissing, "state": StateOpen}, Oldest: true})
-	if err != nil {
-		return err
+// waiting returns the sessions of the site that lack a tariff, when rows may
+// have brought one.
+func (f *fold) waiting(rows []Row) (out []holdfast.SessionID, err error) {
+	brought := slices.ContainsFunc(rows, func(r Row) bool { return bytes.Contains(r.Body, []byte(statement.TypTariff)) })
+	if !brought {
+		return nil, nil
 	}
-	for _, x := range waiting {
-		f, err := p.newFold(tx, now, n, x.Gateway)
-		if err != nil {
-			return err
-		}
-		if err := f.session(x.Session, true); err != nil {
-			return err
-		}
+	open, err := all[Exception](f.tx, KindException, Query{
+		Where: Fields{"site": string(f.gw.Site), "code": ledger.RateTariffMissing, "state": StateOpen}, Oldest: true,
+	})
+	for _, x := range open {
+		out = append(out, x.Session)
 	}
-	return nil
+	return out, err
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -404,27 +406,53 @@ func TestWelcomeStaysWithinItsBounds(t *testing.T) {
 	}
 }
 
-// A session whose tariff the cloud did not know is an exception, not a guess,
-// and is billed when the tariff is known.
-func TestLateTariffResolvesTheException(t *testing.T) {
+// A session whose tariff the cloud does not know is an exception, not a guess.
+// The journal of the gateway brings back a tariff that the cloud once signed and
+// lost with its store: then the session is billed. A tariff that somebody else
+// signed prices nothing.
+func TestLostTariffComesBackWithTheJournal(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
-		ctx, b := t.Context(), w.box("north")
-		b.tariff = &record.TariffRef{ID: "day", Version: 1, Hash: holdfast.Hash{9}, Currency: "EUR"}
-		unknown := b.charge(visit{wh: 2000})
+		ctx, b := t.Context(), readyBox(w, "north")
+		id := b.charge(visit{wh: 2000})
 		b.checkpoint()
+		w.must(w.store.Update(ctx, func(tx cloud.Tx) error { // yesterday's store
+			return errors.Join(tx.Clear(cloud.KindTariff), tx.Clear(cloud.KindTariffAt))
+		}))
 		b.sync()
 		open, _, err := w.plane.Exceptions(ctx, cloud.ExceptionFilter{Code: ledger.RateTariffMissing, State: cloud.StateOpen}, cloud.Page{})
-		if err != nil || len(open) != 1 || open[0].Session != unknown || open[0].Sentence == "" || open[0].Due <= open[0].Opened {
+		if err != nil || len(open) != 1 || open[0].Session != id || open[0].Sentence == "" || open[0].Due <= open[0].Opened {
 			t.Errorf("exceptions: %+v, %v", open, err)
 		}
-		if d, err := w.plane.Session(ctx, unknown); err != nil || d.Stage != cloud.StageReconciled || d.Amount != nil || len(d.Exceptions) != 1 {
+		if d, err := w.plane.Session(ctx, id); err != nil || d.Stage != cloud.StageReconciled || d.Amount != nil || len(d.Exceptions) != 1 {
 			t.Errorf("session: %+v, %v", d.Session, err)
 		}
-		// Another tariff under that name is not the one that the driver was shown.
+		// Another version under that name is not what the driver was shown.
 		_, err = w.plane.PutTariff(ctx, w.now, cloud.PutTariff{OCPI: []byte(dayTariff)})
 		w.must(err)
+
+		own := *b.tariff
+		payload, err := statement.EncodeTariff(statement.Tariff{ID: "day", Version: 1, Site: "north", Issued: w.now, OCPI: []byte(dayTariff)})
+		w.must(err)
+		forged, err := statement.Sign(b.key, rand.Reader, statement.TypTariff, payload)
+		w.must(err)
+		b.tariff = &record.TariffRef{ID: "day", Version: 1, Hash: sha256.Sum256(forged), Currency: "EUR"}
+		cheap := b.charge(visit{wh: 2000})
+		installed := func(hash holdfast.Hash, bytes []byte) {
+			b.put(record.Record{Body: &record.StatementInstalled{Kind: statement.TypTariff, ID: "day", Version: 1, Hash: hash, Bytes: bytes}})
+		}
+		installed(b.tariff.Hash, forged)
+		b.checkpoint()
+		b.sync()
 		if cdrs, _, err := w.plane.CDRs(ctx, cloud.CDRFilter{}, cloud.Page{}); err != nil || len(cdrs) != 0 {
 			t.Errorf("billed with another tariff: %+v, %v", cdrs, err)
+		}
+		installed(own.Hash, b.signed)
+		b.sync()
+		if d, err := w.plane.Session(ctx, id); err != nil || d.Stage != cloud.StageRated || d.Exceptions[0].State != cloud.StateResolved {
+			t.Errorf("after its tariff came back: %+v, %v", d, err)
+		}
+		if d, err := w.plane.Session(ctx, cheap); err != nil || d.Amount != nil {
+			t.Errorf("priced with a forged tariff: %+v, %v", d.Session, err)
 		}
 		before := w.dump()
 		w.must(w.plane.Rebuild(ctx))

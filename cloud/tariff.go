@@ -3,6 +3,7 @@ package cloud
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -27,8 +28,9 @@ type Tariff struct {
 	OCPI     json.RawMessage    `json:"ocpi"`
 }
 
-// A tariffAt is a version of a tariff as signed for one site. Records name it by
-// Hash. Log is the entry of the cloud's journal since which it is known.
+// A tariffAt is a version of a tariff as signed for one site, kept under its
+// hash, which is what records name. Log is the entry of the cloud's journal
+// since which it is known.
 type tariffAt struct {
 	ID        string          `json:"id"`
 	Version   uint64          `json:"version"`
@@ -102,7 +104,7 @@ func (p *Plane) putTariff(tx Tx, now holdfast.UnixMilli, by string, t Tariff) er
 			return err
 		}
 	}
-	return p.rateAgain(tx, now, n)
+	return nil
 }
 
 func tariffKey(id string, version uint64) string { return key(id, strconv.FormatUint(version, 10)) }
@@ -118,8 +120,7 @@ func (p *Plane) placeTariff(tx Tx, now holdfast.UnixMilli, n uint64, site holdfa
 		return fmt.Errorf("sign tariff %s for site %s: %w", t.ID, site, err)
 	}
 	at := tariffAt{t.ID, t.Version, site, sha256.Sum256(signed), signed, t.OCPI, n}
-	fields := Fields{"site": string(site), "tariff": t.ID}
-	if _, err := put(tx, KindTariffAt, key(string(site), tariffKey(t.ID, t.Version)), fields, at); err != nil {
+	if err := at.put(tx); err != nil {
 		return err
 	}
 	s, err := get[siteDoc](tx, KindSite, string(site))
@@ -127,6 +128,11 @@ func (p *Plane) placeTariff(tx Tx, now holdfast.UnixMilli, n uint64, site holdfa
 		return err
 	}
 	return p.installTariff(tx, now, s.Gateway, at)
+}
+
+func (at tariffAt) put(tx Tx) error {
+	_, err := put(tx, KindTariffAt, key(string(at.Site), at.Hash.String()), Fields{"site": string(at.Site), "tariff": at.ID}, at)
+	return err
 }
 
 func (p *Plane) installTariff(tx Tx, now holdfast.UnixMilli, gw holdfast.GatewayID, at tariffAt) error {
@@ -172,14 +178,15 @@ func (p *Plane) reinstallTariffs(tx Tx, now holdfast.UnixMilli, gw gatewayDoc) e
 		return err
 	}
 	for _, t := range list {
-		at, err := get[tariffAt](tx, KindTariffAt, key(string(gw.Site), tariffKey(t.ID, t.Version)))
-		if isNotFound(err) {
-			continue
-		}
+		signed, err := all[tariffAt](tx, KindTariffAt, Query{Where: Fields{"site": string(gw.Site), "tariff": t.ID}})
 		if err != nil {
 			return err
 		}
-		if err := p.installTariff(tx, now, gw.ID, at); err != nil {
+		i := slices.IndexFunc(signed, func(at tariffAt) bool { return at.Version == t.Version })
+		if i < 0 {
+			continue // not for this site
+		}
+		if err := p.installTariff(tx, now, gw.ID, signed[i]); err != nil {
 			return err
 		}
 	}
@@ -207,14 +214,14 @@ func latestTariffs(tx Tx) (out []Tariff, err error) {
 // changes once it was found.
 func tariffsOf(tx Tx, site holdfast.SiteID, asOf uint64, failed *error) func(record.TariffRef) (*tariff.Tariff, bool) {
 	return func(ref record.TariffRef) (*tariff.Tariff, bool) {
-		at, err := get[tariffAt](tx, KindTariffAt, key(string(site), tariffKey(ref.ID, ref.Version)))
+		at, err := get[tariffAt](tx, KindTariffAt, key(string(site), ref.Hash.String()))
 		if err != nil {
 			if !isNotFound(err) {
 				*failed = err
 			}
 			return nil, false
 		}
-		if at.Hash != ref.Hash || at.Log > asOf {
+		if at.ID != ref.ID || at.Version != ref.Version || at.Log > asOf {
 			return nil, false
 		}
 		t, err := tariff.Parse(at.OCPI)
@@ -224,6 +231,37 @@ func tariffsOf(tx Tx, site holdfast.SiteID, asOf uint64, failed *error) func(rec
 		}
 		return t, true
 	}
+}
+
+// tariff takes back a tariff that this cloud signed and no longer has, from the
+// journal of a gateway that installed it: the store was restored from a backup.
+// Sessions that waited for it are priced.
+func (f *fold) tariff(b *record.StatementInstalled) error {
+	if b.Kind != statement.TypTariff {
+		return nil
+	}
+	at := tariffAt{Site: f.gw.Site, Hash: sha256.Sum256(b.Bytes), Statement: b.Bytes, Log: f.n}
+	_, err := f.tx.Get(KindTariffAt, key(string(at.Site), at.Hash.String()))
+	if !isNotFound(err) {
+		return err
+	}
+	pub, ok := f.p.o.Signer.Public().(*ecdsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("the statement key is a %T, not P-256", f.p.o.Signer.Public())
+	}
+	payload, err := statement.Verify(pub, statement.TypTariff, b.Bytes)
+	if err != nil {
+		return nil // not ours: then nothing is priced with it
+	}
+	t, err := statement.DecodeTariff(payload)
+	if err != nil || t.Site != at.Site {
+		return nil
+	}
+	if _, err := tariff.Parse(t.OCPI); err != nil {
+		return nil
+	}
+	at.ID, at.Version, at.OCPI = t.ID, t.Version, t.OCPI
+	return at.put(f.tx)
 }
 
 // Tariffs lists every version of every tariff.
