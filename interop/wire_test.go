@@ -59,13 +59,17 @@ type peer struct {
 	asked chan ocpp.Request // calls of the gateway, in order
 	down  chan struct{}     // one for each lost connection
 	up    chan struct{}     // one for each reconnection
+	queue ocppj.RequestQueue
 
 	mu     sync.Mutex
 	faults []string // messages that ocpp-go refused to read
 }
 
 func newPeer(t *testing.T, id string) *peer {
-	return &peer{t: t, id: id, asked: make(chan ocpp.Request, 256), down: make(chan struct{}, 256), up: make(chan struct{}, 256)}
+	return &peer{
+		t: t, id: id, asked: make(chan ocpp.Request, 256), down: make(chan struct{}, 256), up: make(chan struct{}, 256),
+		queue: ocppj.NewFIFOClientQueue(0),
+	}
 }
 
 // dialer makes ocpp-go's WebSocket client.
@@ -81,7 +85,7 @@ func (p *peer) dialer(o setup) wire {
 
 // endpoint makes ocpp-go's message layer over w.
 func (p *peer) endpoint(w wire, o setup, profiles ...*ocpp.Profile) *ocppj.Client {
-	d := ocppj.NewDefaultClientDispatcher(ocppj.NewFIFOClientQueue(0))
+	d := ocppj.NewDefaultClientDispatcher(p.queue)
 	d.SetTimeout(o.timeout)
 	e := ocppj.NewClient(p.id, w, d, nil, profiles...)
 	e.SetInvalidMessageHook(func(err *ocpp.Error, raw string, _ []any) *ocpp.Error {
@@ -201,6 +205,13 @@ func must[T any](p *peer, what string, f func() (T, error)) T {
 		p.t.Fatalf("%s: %s: %v", p.id, what, err)
 	}
 	return v
+}
+
+// queued waits until ocpp-go holds n calls back, so that the next one comes
+// behind them.
+func (p *peer) queued(n int) {
+	p.t.Helper()
+	eventually(p.t, fmt.Sprintf("%d queued calls of %s", n, p.id), func() (bool, any) { return p.queue.Size() == n, p.queue.Size() })
 }
 
 // A later is the result of a call that is under way.
