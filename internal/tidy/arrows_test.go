@@ -4,9 +4,14 @@ import "slices"
 
 // arrows keeps imports pointing one way.
 func arrows(t *tree) (out []finding) {
+	homeless := map[string]bool{}
 	for _, f := range t.files {
 		from, ok := roomOf(f.dir)
 		if !ok {
+			if homeless[f.dir] {
+				continue
+			}
+			homeless[f.dir] = true
 			out = append(out, t.at(f, f.ast.Package, f.dir,
 				"package %s has no place in the house; give it a floor and a class in internal/tidy/house_test.go", f.dir))
 			continue

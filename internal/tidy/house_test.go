@@ -71,6 +71,9 @@ var house = []room{
 	{path: "gateway/agent/command", floor: 7, class: shell, never: []string{"cloud"}, why: "the site's binary carries no cloud"},
 	{path: "demo", floor: 8, class: shell},
 
+	{path: "internal/crash", floor: 9, class: shell},
+	{path: "interop", floor: 9, class: shell},
+
 	{path: "cmd/holdfast", floor: 9, class: shell},
 	{path: "cmd/holdfast-gateway", floor: 9, class: shell, never: []string{"cloud"}, why: "the site's binary carries no cloud"},
 }
