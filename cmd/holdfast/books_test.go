@@ -44,9 +44,6 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	local := time.Local
-	time.Local = time.UTC // what is printed is in the reader's zone
-	t.Cleanup(func() { time.Local = local })
 	s, err := server.Start(t.Context(), server.Options{DataDir: t.TempDir(), APIAddr: "127.0.0.1:0", GatewayAddr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

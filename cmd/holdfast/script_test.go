@@ -17,6 +17,7 @@ import (
 
 // TestMain lets scripts run this very binary as "holdfast".
 func TestMain(m *testing.M) {
+	time.Local = time.UTC // times are printed in the reader's zone
 	testscript.Main(m, map[string]func(){"holdfast": main})
 }
 
