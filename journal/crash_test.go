@@ -407,3 +407,68 @@ func TestFaultsDuringRecovery(t *testing.T) {
 		t.Fatalf("only %d recoveries were hit", reached)
 	}
 }
+
+// TestKillAtEveryOperation ends the process before and after each operation. What
+// the next process is shown must survive a power cut that loses everything that
+// was never synced: recovery syncs before it shows.
+func TestKillAtEveryOperation(t *testing.T) {
+	t.Parallel()
+	unsynced := 0
+	for op := 1; op <= scenarioOps(t); op++ {
+		for _, done := range []bool{false, true} {
+			disk := faultfs.New()
+			disk.Inject(op, faultfs.Fault{PowerOff: true, Done: done})
+			var h history
+			if err := scenario(t, disk, &h); err == nil {
+				t.Fatalf("operation %d was never reached", op)
+			}
+			what := fmt.Sprintf("kill (done %v) at %d (%s)", done, op, disk.Log()[op-1])
+			l, _, err := journal.Open(disk.Revive(), small)
+			if err != nil && !errors.Is(err, journal.ErrNone) {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if err == nil {
+				before := h.last().acked
+				if err := h.check(l); err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				if h.last().acked > before {
+					unsynced++
+				}
+			}
+			if err := recoverAndCheck(disk.Restart(nil), &h); err != nil {
+				t.Fatalf("%s, then a power cut: %v", what, err)
+			}
+		}
+	}
+	if unsynced == 0 {
+		t.Fatal("no kill ever left a whole write that was not synced")
+	}
+}
+
+// TestFailedSyncIsWrittenAnew: after a failed sync the segment is another file,
+// and after a failed sync whose mark failed too its last write is at least
+// written again; then a sync may be believed.
+func TestFailedSyncIsWrittenAnew(t *testing.T) {
+	for _, markFails := range []bool{false, true} {
+		disk := faultfs.New()
+		l := create(t, disk, journal.Options{})
+		appendAll(t, l, 0, 3)
+		sync(t, l)
+		appendAll(t, l, 3, 6)
+		disk.Inject(disk.Ops()+2, faultfs.Fault{Err: syscall.EIO}) // write, sync
+		if markFails {
+			disk.Inject(disk.Ops()+3, faultfs.Fault{Err: syscall.EIO})
+		}
+		if err := l.Sync(); !errors.Is(err, journal.ErrFailed) || !errors.Is(err, syscall.EIO) {
+			t.Fatalf("sync: %v", err)
+		}
+		l, r := reopen(t, disk, journal.Options{})
+		if written := len(r.Rewritten) == 1; written == markFails {
+			t.Fatalf("mark fails: %v, recovery: %+v", markFails, r)
+		}
+		wantRecords(t, l, 6)
+		l, _ = reopen(t, disk.Restart(nil), journal.Options{})
+		wantRecords(t, l, 6)
+	}
+}

@@ -36,7 +36,7 @@ func TestAnyHistoryOfUseAndFaults(t *testing.T) {
 			"prune":  m.prune,
 			"epoch":  m.epoch,
 			"stop":   m.stop,
-			"kill":   func(t *rapid.T) { m.log = nil; m.disk = m.kill(); m.open(t) },
+			"kill":   m.kill,
 			"power":  m.power,
 			"fault":  m.fault,
 			"":       func(t *rapid.T) { m.open(t) },
@@ -54,10 +54,14 @@ func (m *machine) open(t *rapid.T) {
 	for try := 0; m.log == nil; try++ {
 		if try == 3 {
 			m.disk.Heal()
-		} else if try > 3 {
+			m.disk.Revive()
+		} else if try > 4 {
 			t.Fatal("the journal does not open on a disk without faults")
 		}
 		l, r, err := journal.Open(m.disk, small)
+		if errors.Is(err, faultfs.ErrPowerOff) {
+			m.disk.Revive()
+		}
 		if errors.Is(err, journal.ErrNone) {
 			for _, e := range m.h.epochs {
 				if e.acked > 0 {
@@ -66,6 +70,7 @@ func (m *machine) open(t *rapid.T) {
 			}
 			m.h.epochs = []*modelEpoch{{id: testIdentity().Epoch}}
 			if l, err = journal.Create(m.disk, testIdentity(), small); err != nil {
+				m.disk.Revive()
 				continue // a fault; it is used up
 			}
 			m.log = l
@@ -145,8 +150,17 @@ func (m *machine) stop(t *rapid.T) {
 	m.open(t)
 }
 
-// kill is the end of the process, not of the machine: the kernel's view stays.
-func (m *machine) kill() *faultfs.Disk { return m.disk.Unlocked() }
+// kill is the end of the process, not of the machine: the kernel's view stays. It
+// comes now or at one of the next operations.
+func (m *machine) kill(t *rapid.T) {
+	if n := rapid.IntRange(0, 6).Draw(t, "in"); n > 0 {
+		m.disk.Inject(m.disk.Ops()+n, faultfs.Fault{PowerOff: true, Done: rapid.Bool().Draw(t, "done")})
+		return
+	}
+	m.log = nil
+	m.disk.Revive()
+	m.open(t)
+}
 
 func (m *machine) power(t *rapid.T) {
 	seed := rapid.Uint64().Draw(t, "chance")

@@ -308,12 +308,13 @@ func (d *Disk) Lock() (io.Closer, error) {
 	return &unlock{d: d}, nil
 }
 
-// Unlocked drops the lock, as the kernel does when the process that holds it is
-// killed, and returns d. Everything else stays as that process left it.
-func (d *Disk) Unlocked() *Disk {
+// Revive makes a power cut that was injected the end of the process only: the
+// kernel and its view of the files live on, the lock is dropped, and a new
+// process may use d. Files that the old one had open must not be used again.
+func (d *Disk) Revive() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.locked = false
+	d.off, d.locked = false, false
 	return d
 }
 
