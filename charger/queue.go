@@ -71,6 +71,7 @@ func (c *Charger) talk(ctx context.Context, l *link) {
 	defer pause.Stop()
 	paused := true
 	for {
+		m, changed := c.head() // before looking for other messages: what one event made is there as a whole
 		select {
 		case r := <-l.later:
 			//nolint:errcheck // nobody waits for it; a dead link is seen below
@@ -78,7 +79,6 @@ func (c *Charger) talk(ctx context.Context, l *link) {
 			continue
 		default:
 		}
-		m, changed := c.head()
 		if m != nil && !paused {
 			wait, err := c.deliver(ctx, l, m)
 			if errors.Is(err, errLinkLost) || ctx.Err() != nil {
