@@ -17,7 +17,6 @@ import (
 var (
 	errLinkLost = errors.New("the connection broke")
 	errNoAnswer = errors.New("no answer in time")
-	errOffline  = errors.New("offline")
 )
 
 const writeTimeout = 10 * time.Second

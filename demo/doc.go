@@ -10,10 +10,13 @@
 //	plan.go     what will happen when, drawn from a seed; pure
 //	world.go    the cloud, the sites, the chargers: made, and cleaned away on every path
 //	gateway.go  a gateway process: enrolled, started, killed, started again
+//	spawn.go    starts processes that cannot outlive the demo
 //	act.go      lets the plan happen
+//	watch.go    reads what the gateways write into their journals
 //	story.go    tells it
 //	cloud.go    what the demo asks of the cloud, over its JSON API
 //	check.go    do the books balance? chargers' meters against the cloud's books; pure
+//	plant.go    spoils books on purpose, to see the check find it
 //	report.go   the table and the JSON object at the end
 //
 // # Who is believed
