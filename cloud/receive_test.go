@@ -307,7 +307,7 @@ func TestAnotherGatewaysSliceIsRefused(t *testing.T) {
 		}
 		d, err := w.plane.Session(t.Context(), id)
 		w.must(err)
-		if d.Site != "zenith" || len(d.Session.Exception) == 0 {
+		if d.Site != "zenith" || d.Gateway != north.id || d.Opening.Gateway != north.id || len(d.Session.Exception) == 0 {
 			t.Errorf("session: %+v, want the owner's with an exception", d.Session)
 		}
 		w.balanced()
