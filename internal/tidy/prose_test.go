@@ -235,6 +235,25 @@ func TestProofsExist(t *testing.T) {
 	}
 }
 
+// TestDocsNamedInCodeExist checks that the pages which comments send the reader
+// to are there.
+func TestDocsNamedInCodeExist(t *testing.T) {
+	tree, err := load(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := regexp.MustCompile(`docs/[a-z0-9/-]+\.md`)
+	for _, f := range tree.files {
+		for _, c := range f.ast.Comments {
+			for _, p := range page.FindAllString(c.Text(), -1) {
+				if _, err := os.Stat(filepath.Join(top, filepath.FromSlash(p))); err != nil {
+					t.Errorf("%s:%d: the comment names %s, which does not exist", f.path, tree.line(c.Pos()), p)
+				}
+			}
+		}
+	}
+}
+
 // TestDependenciesDoc compares docs/dependencies.md with the imports: every
 // module that we import has a section with its version and who imports it.
 func TestDependenciesDoc(t *testing.T) {
