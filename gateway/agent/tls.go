@@ -80,7 +80,7 @@ func insideValidity(chain []*x509.Certificate) time.Time {
 // Bounds of a one-time code: "hf-RANDOM-FINGERPRINT".
 const (
 	maxCodeLen     = 128
-	fingerprintLen = 16 // hex digits of the SHA-256 of the cloud's CA certificate (DER)
+	fingerprintLen = 32 // hex digits of the SHA-256 of the cloud's CA certificate (DER)
 )
 
 // codeFingerprint returns the fingerprint that a one-time code carries.

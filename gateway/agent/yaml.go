@@ -49,7 +49,7 @@ func readYAML(file string, text []byte, dst any) (*yamlReader, []Problem) {
 	switch n := len(tree.Docs); {
 	case n == 0 || n == 1 && tree.Docs[0].Body == nil:
 	case n > 1:
-		r.wrong(tree.Docs[1].GetToken(), "", "a second document; a configuration is one")
+		r.wrong(tree.Docs[1].Start, "", "a second document; a configuration is one")
 	default:
 		r.value(tree.Docs[0].Body, reflect.ValueOf(dst).Elem(), "")
 	}
