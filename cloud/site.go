@@ -87,7 +87,7 @@ const MaxName = 200
 const CodeLifeMillis = 72 * 3600_000
 
 // AddSite makes a site and its one-time enrolment code,
-// "hf-<random>-<first 16 hex digits of the SHA-256 of the CA's certificate>".
+// "hf-<random>-<first 32 hex digits of the SHA-256 of the CA's certificate>".
 // The code is stored hashed, works once within [CodeLifeMillis], and cannot be
 // shown again. [ErrExists] when the site or the gateway id is taken.
 func (p *Plane) AddSite(ctx context.Context, now holdfast.UnixMilli, a AddSite) (site Site, code string, err error) {
@@ -185,7 +185,7 @@ func (p *Plane) issueCode(tx Tx, now holdfast.UnixMilli, site holdfast.SiteID) (
 		return "", err
 	}
 	ca := sha256.Sum256(p.o.CACertificate)
-	code := "hf-" + random + "-" + hex.EncodeToString(ca[:8])
+	code := "hf-" + random + "-" + hex.EncodeToString(ca[:16])
 	_, err = put(tx, KindCode, codeKey(code), Fields{"site": string(site)}, codeDoc{Site: site, Expires: now + CodeLifeMillis})
 	return code, err
 }

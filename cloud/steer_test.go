@@ -30,7 +30,7 @@ func TestEnrolment(t *testing.T) {
 			len(b.enrolled.SealKey) != 32 || b.enrolled.Endpoint == "" || bytes.Equal(b.enrolled.TokenKey, b.enrolled.SealKey) {
 			t.Errorf("enrolled: %+v", b.enrolled)
 		}
-		if !strings.HasPrefix(b.code, "hf-") || len(strings.Split(b.code, "-")[2]) != 16 {
+		if !strings.HasPrefix(b.code, "hf-") || len(strings.Split(b.code, "-")[2]) != 32 {
 			t.Errorf("code %q", b.code)
 		}
 		again, err := w.plane.Enrol(ctx, w.now, uplink.Enrol{Code: b.code, CSR: csr(t, b.key)})

@@ -377,7 +377,7 @@ func TestEnrolPinsTheAuthority(t *testing.T) {
 		t.Errorf("swapped authority: %v", err)
 	}
 	was := calls.Load()
-	for _, code := range []string{"hf-secret-" + fingerprint(newAuthority(t).cert), "hf-secret-zzzzzzzzzzzzzzzz", "hf-secret", "", "xx-secret-" + fingerprint(c.cert)} {
+	for _, code := range []string{"hf-secret-" + fingerprint(newAuthority(t).cert), "hf-secret-zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "hf-secret", "", "xx-secret-" + fingerprint(c.cert)} {
 		if _, err := enrol(t.Context(), c.url, code, []byte("csr")); err == nil {
 			t.Errorf("code %q was accepted", code)
 		}
