@@ -153,7 +153,7 @@ func (l *cloudLink) upload(f *feed, u gateway.Upload, slice []byte) {
 	})
 }
 
-// cutSlice returns a prefix of whole frames (docs/journal.md: a 20-byte header
+// cutSlice returns a prefix of whole frames (package journal: a 20-byte header
 // that begins with the body's length) of at most most bytes, but at least up to
 // and with the first record.
 func cutSlice(slice []byte, most int) []byte {

@@ -87,7 +87,7 @@ const (
 func codeFingerprint(code string) (string, error) {
 	part := strings.Split(code, "-")
 	if len(code) > maxCodeLen || len(part) < 3 || part[0] != "hf" || len(part[len(part)-1]) != fingerprintLen {
-		return "", errors.New("that is not a one-time code; it looks like hf-XXXXXXXX-0123456789abcdef and comes from: holdfast sites add")
+		return "", errors.New("that is not a one-time code; it looks like hf-XXXXXXXX-0123456789abcdef0123456789abcdef and comes from: holdfast sites add")
 	}
 	print := strings.ToLower(part[len(part)-1])
 	if _, err := hex.DecodeString(print); err != nil {
