@@ -51,8 +51,7 @@ func mutant(t testing.TB, closed bool) *faultfs.Disk {
 func TestEveryBitIsCovered(t *testing.T) {
 	t.Parallel()
 	base := mutant(t, true)
-	pub := &testKey(t).PublicKey
-	wantVerified(t, base, pub)
+	wantVerified(t, base, &testKey(t).PublicKey)
 	step := 1
 	if testing.Short() {
 		step = 7
@@ -64,7 +63,7 @@ func TestEveryBitIsCovered(t *testing.T) {
 			b := bytes.Clone(whole)
 			b[bit/8] ^= 1 << (bit % 8)
 			disk.Put(name, b)
-			rep, err := journal.Verify(disk, pub)
+			rep, err := journal.Verify(disk, nil) // a signature cannot help: checksums find it all
 			if err != nil {
 				t.Fatalf("%s bit %d: %v", name, bit, err)
 			}

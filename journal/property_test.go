@@ -26,27 +26,35 @@ type machine struct {
 // compares the journal with the model.
 func TestAnyHistoryOfUseAndFaults(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		m := &machine{disk: faultfs.New(), made: 1}
-		m.h.epochs = []*modelEpoch{{id: testIdentity().Epoch}}
-		m.open(t)
-		t.Repeat(map[string]func(*rapid.T){
-			"append": m.append,
-			"sync":   m.sync,
-			"prune":  m.prune,
-			"epoch":  m.epoch,
-			"stop":   m.stop,
-			"kill":   m.kill,
-			"power":  m.power,
-			"fault":  m.fault,
-			"":       func(t *rapid.T) { m.open(t) },
-		})
-		m.stop(t)
-		rep, err := journal.Verify(m.disk, nil)
-		if err != nil || !rep.OK() {
-			t.Fatalf("at the end: %v %v", err, rep.Problems)
-		}
+	runs := 10 // of 100 histories
+	if testing.Short() {
+		runs = 2
+	}
+	for range runs {
+		rapid.Check(t, anyHistory)
+	}
+}
+
+func anyHistory(t *rapid.T) {
+	m := &machine{disk: faultfs.New(), made: 1}
+	m.h.epochs = []*modelEpoch{{id: testIdentity().Epoch}}
+	m.open(t)
+	t.Repeat(map[string]func(*rapid.T){
+		"append": m.append,
+		"sync":   m.sync,
+		"prune":  m.prune,
+		"epoch":  m.epoch,
+		"stop":   m.stop,
+		"kill":   m.kill,
+		"power":  m.power,
+		"fault":  m.fault,
+		"":       func(t *rapid.T) { m.open(t) },
 	})
+	m.stop(t)
+	rep, err := journal.Verify(m.disk, nil)
+	if err != nil || !rep.OK() {
+		t.Fatalf("at the end: %v %v", err, rep.Problems)
+	}
 }
 
 // open starts the journal if it is not running.
