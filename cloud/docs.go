@@ -12,14 +12,22 @@ import (
 
 // put stores v as the JSON of a document.
 func put(tx Tx, k Kind, key string, f Fields, v any) (uint64, error) {
+	d, err := asDoc(k, key, f, v)
+	if err != nil {
+		return 0, err
+	}
+	return tx.Put(d)
+}
+
+func asDoc(k Kind, key string, f Fields, v any) (Doc, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return 0, fmt.Errorf("put %s %q: %w", k, key, err)
+		return Doc{}, fmt.Errorf("put %s %q: %w", k, key, err)
 	}
 	if f == nil {
 		f = Fields{}
 	}
-	return tx.Put(Doc{Kind: k, Key: key, Fields: f, Body: b})
+	return Doc{Kind: k, Key: key, Fields: f, Body: b}, nil
 }
 
 // get reads a document's JSON.

@@ -23,10 +23,14 @@ type fold struct {
 	keys    []*ecdsa.PublicKey
 	streams map[uint64]stream
 	sites   map[holdfast.GatewayID]holdfast.SiteID
+
+	balances map[string]balanceDoc         // changed, by key
+	totals   map[holdfast.SiteID]*totalDoc // changed
 }
 
 func (p *Plane) newFold(tx Tx, now holdfast.UnixMilli, n uint64, gw holdfast.GatewayID) (*fold, error) {
-	f := &fold{p: p, tx: tx, now: now, n: n, streams: map[uint64]stream{}, sites: map[holdfast.GatewayID]holdfast.SiteID{}}
+	f := &fold{p: p, tx: tx, now: now, n: n, streams: map[uint64]stream{}, sites: map[holdfast.GatewayID]holdfast.SiteID{},
+		balances: map[string]balanceDoc{}, totals: map[holdfast.SiteID]*totalDoc{}}
 	var err error
 	if f.gw, err = get[gatewayDoc](tx, KindGateway, string(gw)); err != nil {
 		if isNotFound(err) {
@@ -180,6 +184,8 @@ func (f *fold) fact(st *stream, pos holdfast.Pos, r record.Record) error {
 		return ownSealKey(f.tx, f.gw.ID, b.Sealed, b.Token)
 	case *record.SessionOpened:
 		return ownSealKey(f.tx, f.gw.ID, b.Sealed, b.Token)
+	case *record.SessionAuthorized:
+		return ownSealKey(f.tx, f.gw.ID, b.Sealed, b.Token)
 	case *record.StopOrphaned:
 		return ownSealKey(f.tx, f.gw.ID, b.Sealed, b.Token)
 	}
@@ -292,12 +298,12 @@ func (f *fold) sessions(st stream, rows []Row, before uint64) error {
 			return err
 		}
 	}
-	total, err := totalOf(f.tx, f.gw.Site)
+	total, err := f.total(f.gw.Site)
 	if err != nil {
 		return err
 	}
 	total.Records += uint64(len(rows))
-	return total.put(f.tx, f.gw.Site)
+	return f.flush()
 }
 
 // stream reads a stream by its number, once.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/holdfast-ev/holdfast"
@@ -252,13 +253,14 @@ func (f *fold) post(site holdfast.SiteID, c ledger.CDR) error {
 	for _, p := range c.Postings() {
 		sum += p.Amount
 		e := Entry{p.Key, p.Booking, p.Session, site, c.ID, p.Account, p.Amount, p.Currency, p.Reverses, f.now}
-		if _, err := f.tx.Get(KindEntry, e.Key); !isNotFound(err) {
-			return fmt.Errorf("post %s: %w", e.Key, orExists(err))
-		}
-		if _, err := put(f.tx, KindEntry, e.Key, Fields{"site": string(site), "session": e.Session.String(), "account": e.Account}, e); err != nil {
+		d, err := asDoc(KindEntry, e.Key, Fields{"site": string(site), "session": e.Session.String(), "account": e.Account}, e)
+		if err != nil {
 			return err
 		}
-		if err := addBalance(f.tx, site, e); err != nil {
+		if _, err := f.tx.Add(d); err != nil { // a key is posted once, for ever
+			return err
+		}
+		if err := f.addBalance(site, e); err != nil {
 			return err
 		}
 	}
@@ -268,29 +270,58 @@ func (f *fold) post(site holdfast.SiteID, c ledger.CDR) error {
 	return nil
 }
 
-func orExists(err error) error {
-	if err == nil {
-		return ErrExists
-	}
-	return err
-}
-
 // A balanceDoc is an account's sum at a site.
 type balanceDoc struct {
 	Site holdfast.SiteID `json:"site"`
 	Balance
 }
 
-func addBalance(tx Tx, site holdfast.SiteID, e Entry) error {
-	name := key(string(site), e.Currency, e.Account)
-	b, err := get[balanceDoc](tx, KindBalance, name)
-	if err != nil && !isNotFound(err) {
-		return err
+func (b balanceDoc) key() string { return key(string(b.Site), b.Currency, b.Account) }
+
+// addBalance adds an entry to its account; flush writes the sums.
+func (f *fold) addBalance(site holdfast.SiteID, e Entry) error {
+	name := balanceDoc{Site: site, Balance: Balance{Account: e.Account, Currency: e.Currency}}
+	b, ok := f.balances[name.key()]
+	if !ok {
+		had, err := get[balanceDoc](f.tx, KindBalance, name.key())
+		if err != nil && !isNotFound(err) {
+			return err
+		}
+		name.Amount = had.Amount
+		b = name
 	}
-	b.Site, b.Account, b.Currency = site, e.Account, e.Currency
 	b.Amount += e.Amount
-	_, err = put(tx, KindBalance, name, nil, b)
-	return err
+	f.balances[b.key()] = b
+	return nil
+}
+
+// total returns a site's counters to change; flush writes them.
+func (f *fold) total(site holdfast.SiteID) (*totalDoc, error) {
+	if t, ok := f.totals[site]; ok {
+		return t, nil
+	}
+	t, err := get[totalDoc](f.tx, KindTotal, string(site))
+	if err != nil && !isNotFound(err) {
+		return nil, err
+	}
+	f.totals[site] = &t
+	return &t, nil
+}
+
+// flush writes the sums and counters that the fold has changed, in a fixed
+// order: numbers of documents must not depend on the order of a map.
+func (f *fold) flush() error {
+	for _, name := range slices.Sorted(maps.Keys(f.balances)) {
+		if _, err := put(f.tx, KindBalance, name, nil, f.balances[name]); err != nil {
+			return err
+		}
+	}
+	for _, site := range slices.Sorted(maps.Keys(f.totals)) {
+		if _, err := put(f.tx, KindTotal, string(site), nil, f.totals[site]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // show writes what lists and people see of a session, and counts it.
@@ -344,26 +375,12 @@ type totalDoc struct {
 	Energy   holdfast.WattHours `json:"wh"` // of ended sessions
 }
 
-func totalOf(tx Tx, site holdfast.SiteID) (t totalDoc, err error) {
-	t, err = get[totalDoc](tx, KindTotal, string(site))
-	if isNotFound(err) {
-		return totalDoc{}, nil
-	}
-	return t, err
-}
-
-func (t totalDoc) put(tx Tx, site holdfast.SiteID) error {
-	_, err := put(tx, KindTotal, string(site), nil, t)
-	return err
-}
-
 // count moves the totals from what a session was to what it is.
 func (f *fold) count(site holdfast.SiteID, was, is Session) error {
-	t, err := totalOf(f.tx, site)
+	t, err := f.total(site)
 	if err != nil {
 		return err
 	}
-	before := t
 	for _, c := range []struct {
 		s    Session
 		sign int
@@ -381,10 +398,7 @@ func (f *fold) count(site holdfast.SiteID, was, is Session) error {
 			t.CDRs += c.sign
 		}
 	}
-	if t == before {
-		return nil
-	}
-	return t.put(f.tx, site)
+	return nil
 }
 
 // waiting returns the sessions of the site that lack a tariff, when rows may

@@ -49,6 +49,9 @@ type Tx interface {
 	// document's number: one above the highest of the kind for a new key, what it
 	// was for a known one. d.N is ignored.
 	Put(d Doc) (n uint64, err error)
+	// Add is Put for a key that must be new: otherwise it fails with [ErrExists],
+	// and the transaction is lost.
+	Add(d Doc) (n uint64, err error)
 	// Get returns a document, [ErrNotFound].
 	Get(k Kind, key string) (Doc, error)
 	// List returns the documents of a kind that q asks for.

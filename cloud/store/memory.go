@@ -179,6 +179,19 @@ func (t *memoryTx) table(k cloud.Kind) (*table, error) {
 	return tab, nil
 }
 
+func (t *memoryTx) Add(d cloud.Doc) (uint64, error) {
+	if err := t.write(); err != nil {
+		return 0, err
+	}
+	if tab, err := t.table(d.Kind); err != nil {
+		return 0, err
+	} else if _, had := tab.docs[d.Key]; had {
+		t.failed = fmt.Errorf("put %s %q: %w", d.Kind, d.Key, cloud.ErrExists)
+		return 0, t.failed
+	}
+	return t.Put(d)
+}
+
 func (t *memoryTx) Put(d cloud.Doc) (uint64, error) {
 	if err := t.write(); err != nil {
 		return 0, err

@@ -99,7 +99,16 @@ func known(k cloud.Kind) error {
 // quoted is a table or column name as SQL; "grant" is a keyword.
 func quoted(name string) string { return `"` + name + `"` }
 
-func (t *sqliteTx) Put(d cloud.Doc) (n uint64, err error) {
+func (t *sqliteTx) Put(d cloud.Doc) (uint64, error) {
+	return t.insert(d, func(sets []string) string { return ` ON CONFLICT (key) DO UPDATE SET ` + strings.Join(sets, ", ") })
+}
+
+func (t *sqliteTx) Add(d cloud.Doc) (uint64, error) {
+	return t.insert(d, func([]string) string { return "" })
+}
+
+// insert inserts a document; conflict says what happens when its key is there.
+func (t *sqliteTx) insert(d cloud.Doc, conflict func(sets []string) string) (n uint64, err error) {
 	if t.readOnly {
 		return 0, ErrReadOnly
 	}
@@ -116,9 +125,11 @@ func (t *sqliteTx) Put(d cloud.Doc) (n uint64, err error) {
 		args = append(args, d.Fields[f])
 	}
 	query := `INSERT INTO ` + quoted(string(d.Kind)) + ` (` + strings.Join(append(cols, "body"), ", ") + `) VALUES (` +
-		strings.Join(append(marks, "?"), ", ") + `) ON CONFLICT (key) DO UPDATE SET ` +
-		strings.Join(append(sets, "body = excluded.body"), ", ") + ` RETURNING n`
+		strings.Join(append(marks, "?"), ", ") + `)` + conflict(append(sets, "body = excluded.body")) + ` RETURNING n`
 	err = t.query(query, append(args, blob(d.Body)), func(r *sql.Rows) error { return r.Scan(&n) })
+	if taken(err) {
+		err = cloud.ErrExists
+	}
 	if err != nil {
 		t.failed = fmt.Errorf("put %s %q: %w", d.Kind, d.Key, err)
 	}
@@ -336,7 +347,7 @@ func (t *sqliteTx) Touched(stream uint64, from, to holdfast.Seq) (out []holdfast
 }
 
 func (t *sqliteTx) SessionRecords(s holdfast.SessionID) (out []cloud.Row, err error) {
-	const query = `SELECT stream, seq, leaf, body FROM record WHERE session = ? ORDER BY stream, seq`
+	const query = `SELECT stream, seq, leaf, body FROM record WHERE session = ? AND session IS NOT NULL ORDER BY stream, seq` // the second condition lets the planner use the partial index whatever is bound
 	err = t.query(query, []any{s[:]}, func(r *sql.Rows) error {
 		row := cloud.Row{Session: s}
 		var leaf sql.RawBytes
