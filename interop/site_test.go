@@ -45,19 +45,27 @@ const (
 // when it never does.
 func eventually(t *testing.T, what string, cond func() (bool, any)) {
 	t.Helper()
+	if seen := within(patience, cond); seen != nil {
+		t.Fatalf("%s did not come in %s; last seen: %+v", what, patience, *seen)
+	}
+}
+
+// within returns nil as soon as cond holds, and what it saw last when it does
+// not for so long.
+func within(limit time.Duration, cond func() (bool, any)) (last *any) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.NewTimer(patience)
-	defer limit.Stop()
+	end := time.NewTimer(limit)
+	defer end.Stop()
 	for {
 		ok, seen := cond()
 		if ok {
-			return
+			return nil
 		}
 		select {
 		case <-tick.C:
-		case <-limit.C:
-			t.Fatalf("%s did not come in %s; last seen: %+v", what, patience, seen)
+		case <-end.C:
+			return &seen
 		}
 	}
 }
