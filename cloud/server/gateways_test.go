@@ -63,7 +63,7 @@ func TestReplacedGatewayIsLockedOut(t *testing.T) {
 func TestEnrolmentCodes(t *testing.T) {
 	w := start(t)
 	added := do[NewSite](w, "POST", "/v1/sites", `{"id":"north","name":"Car park"}`)
-	if !regexp.MustCompile(`^hf-[A-Za-z0-9_]+-[0-9a-f]{16}$`).MatchString(added.Code) || added.Endpoint != w.s.GatewayURL() {
+	if !regexp.MustCompile(`^hf-[A-Za-z0-9_]+-[0-9a-f]{32}$`).MatchString(added.Code) || added.Endpoint != w.s.GatewayURL() {
 		t.Fatalf("code %q, endpoint %q", added.Code, added.Endpoint)
 	}
 	key := newKey(t)
