@@ -115,6 +115,7 @@ func TestWhoCannotVouch(t *testing.T) {
 		{"another gateway", func(b *box, old *journal.Log) {
 			size, root := old.Head()
 			other := b.w.box("south")
+			other.evidence = other.create(holdfast.Evidence, other.newEpoch())
 			other.put(record.Record{Body: &record.EpochOpened{Parent: old.Identity().Epoch, ParentSize: size, ParentRoot: root, Reason: record.EpochRestored}})
 			other.checkpoint()
 			other.sync()
@@ -196,4 +197,3 @@ func indexes(n int) []int {
 	}
 	return out
 }
-
