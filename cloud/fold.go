@@ -103,7 +103,11 @@ func (f *fold) slice(s *slice, st stream, j judgement) (stream, error) {
 		return st, err
 	}
 	f.streams[st.n] = st
-	return st, f.sessions(st, rows, before)
+	covers, err := f.ancestors(st)
+	if err != nil {
+		return st, err
+	}
+	return st, f.sessions(rows, append([]cover{{st, before}}, covers...))
 }
 
 // rows makes the rows of a slice's records. One that does not decode is kept
@@ -168,6 +172,9 @@ func (f *fold) facts(st *stream, records []record.Record) error {
 func (f *fold) fact(st *stream, pos holdfast.Pos, r record.Record) error {
 	switch b := r.Body.(type) {
 	case *record.EpochOpened:
+		if pos.Seq != 0 {
+			return nil // no epoch begins in the middle
+		}
 		st.Parent, st.ParentSize, st.ParentRoot = b.Parent, b.ParentSize, b.ParentRoot
 		return f.parent(st)
 	case *record.LinkChanged:
@@ -221,73 +228,28 @@ func (f *fold) done(b *record.DirectiveDone) error {
 	return d.put(f.tx)
 }
 
-// parent checks that an epoch continues what is known of its parent. It cannot
-// while the parent is not here as far as the epoch says it went.
-func (f *fold) parent(st *stream) error {
-	if st.Parent.IsZero() {
-		return nil
+// sessions folds the sessions again that rows touch, and those that are covered
+// now.
+func (f *fold) sessions(rows []Row, covers []cover) error {
+	var touched []holdfast.SessionID
+	have := map[holdfast.SessionID]bool{}
+	touch := func(id holdfast.SessionID) {
+		if !id.IsZero() && !have[id] {
+			have[id] = true
+			touched = append(touched, id)
+		}
 	}
-	parent, err := streamAt(f.tx, st.Gateway, st.Journal, st.Parent)
-	if err != nil {
-		return err
-	}
-	st.ParentDue = parent.Received < st.ParentSize
-	if !st.ParentDue {
-		var t journal.Tree
-		err := f.tx.Leaves(parent.n, 0, holdfast.Seq(st.ParentSize), func(_ holdfast.Seq, leaf holdfast.Hash) error {
-			t.Append(leaf)
-			return nil
-		})
+	for _, c := range covers {
+		ids, err := f.tx.Touched(c.st.n, holdfast.Seq(c.from), holdfast.Seq(c.st.Reconciled))
 		if err != nil {
 			return err
 		}
-		if t.Size() != st.ParentSize || t.Root() != st.ParentRoot {
-			x := exceptionAt(CodeFork, st.pos(0), fmt.Sprintf("the epoch says it continues %s at size %d with root %s, the records there have root %s",
-				st.Parent, st.ParentSize, st.ParentRoot, t.Root()))
-			if err := f.raise(x); err != nil {
-				return err
-			}
+		for _, id := range ids {
+			touch(id)
 		}
-	}
-	return st.put(f.tx)
-}
-
-// children checks the epochs that waited for this one.
-func (f *fold) children(st *stream) error {
-	docs, err := f.tx.List(KindStream, Query{Where: Fields{"gateway": string(st.Gateway)}, Oldest: true})
-	if err != nil {
-		return err
-	}
-	for _, d := range docs {
-		child, err := asStream(d)
-		if err != nil {
-			return err
-		}
-		if child.ParentDue && child.Journal == st.Journal && child.Parent == st.Epoch && child.ParentSize <= st.Received {
-			if err := f.parent(&child); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// sessions folds the sessions again that rows touch, and those that a new
-// checkpoint covers.
-func (f *fold) sessions(st stream, rows []Row, before uint64) error {
-	touched, err := f.tx.Touched(st.n, holdfast.Seq(before), holdfast.Seq(st.Reconciled))
-	if err != nil {
-		return err
-	}
-	have := make(map[holdfast.SessionID]bool, len(touched))
-	for _, id := range touched {
-		have[id] = true
 	}
 	for _, r := range rows {
-		if !r.Session.IsZero() && !have[r.Session] {
-			have[r.Session] = true
-			touched = append(touched, r.Session)
-		}
+		touch(r.Session)
 	}
 	waiting, err := f.waiting(rows)
 	if err != nil {
