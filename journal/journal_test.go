@@ -5,23 +5,24 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/internal/faultfs"
+	"github.com/holdfast-ev/holdfast/internal/vector"
 	"github.com/holdfast-ev/holdfast/journal"
 )
 
-// fixedKey is the key of the vectors: its scalar is 1, 2, ..., 32. Anybody can
-// make it; it signs nothing but tests.
+// fixedKey is the key of the vectors; it is published.
 func fixedKey() (*ecdsa.PrivateKey, error) {
-	var d [32]byte
-	for i := range d {
-		d[i] = byte(i + 1)
+	d, err := hex.DecodeString(vector.PrivateKey)
+	if err != nil {
+		return nil, err
 	}
-	return ecdsa.ParseRawPrivateKey(elliptic.P256(), d[:])
+	return ecdsa.ParseRawPrivateKey(elliptic.P256(), d)
 }
 
 func testKey(t testing.TB) *ecdsa.PrivateKey {

@@ -3,7 +3,6 @@ package journal_test
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"flag"
 	"os"
@@ -12,22 +11,21 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/internal/faultfs"
+	"github.com/holdfast-ev/holdfast/internal/vector"
 	"github.com/holdfast-ev/holdfast/journal"
 )
 
-var update = flag.Bool("update", false, "write the vectors in testdata anew: only when the format's version rises")
-
 func newDisk() *faultfs.Disk { return faultfs.New() }
 
-// A vector is testdata/small.json: what another implementation must compute from
+// A smallVector is testdata/small.json: what another implementation must compute from
 // testdata/small.
-type vector struct {
+type smallVector struct {
 	Origin      string          `json:"origin"`
 	PublicKey   string          `json:"public_key"` // PEM, PKIX
 	Leaves      []holdfast.Hash `json:"leaves"`
 	Roots       []holdfast.Hash `json:"roots"` // of size 0, 1, 2, ...
 	Checkpoints []string        `json:"checkpoints"`
-	Slice       []byte          `json:"slice"` // base64: what travels from record 3 on
+	Slice       vector.Hex      `json:"slice"` // what travels from record 3 on
 	Parent      struct {
 		Epoch holdfast.Epoch `json:"epoch"`
 		Size  uint64         `json:"size"`
@@ -37,7 +35,7 @@ type vector struct {
 
 // smallJournal writes the journal of the vectors: two epochs, three segments, a
 // key frame, checkpoints by the test key, headers stamped with 2026-01-02.
-func smallJournal(t testing.TB) (*faultfs.Disk, vector) {
+func smallJournal(t testing.TB) (*faultfs.Disk, smallVector) {
 	t.Helper()
 	disk, key := faultfs.New(), testKey(t)
 	o := journal.Options{SegmentBytes: journal.MinSegmentBytes, Clock: func() holdfast.UnixMilli { return 1_767_312_000_000 }}
@@ -46,7 +44,7 @@ func smallJournal(t testing.TB) (*faultfs.Disk, vector) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := vector{Origin: l.Identity().Origin(), PublicKey: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
+	v := smallVector{Origin: l.Identity().Origin(), PublicKey: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
 	_, root := l.Head()
 	v.Roots = append(v.Roots, root)
 	for i := range 20 {
@@ -95,13 +93,9 @@ func smallJournal(t testing.TB) (*faultfs.Disk, vector) {
 func TestVectors(t *testing.T) {
 	disk, v := smallJournal(t)
 	dir := filepath.Join("testdata", "small")
-	want, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want = append(want, '\n')
+	vector.Check(t, "small.json", v)
 	names := mustNames(t, disk)
-	if *update {
+	if f := flag.Lookup("rewrite"); f.Value.String() == "true" {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -109,9 +103,6 @@ func TestVectors(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, n), disk.Bytes(n), 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if err := os.WriteFile(dir+".json", want, 0o644); err != nil {
-			t.Fatal(err)
 		}
 	}
 	stored := faultfs.New()
@@ -131,9 +122,6 @@ func TestVectors(t *testing.T) {
 	}
 	if len(list) != len(names) {
 		t.Fatalf("%d files in %s, want %v", len(list), dir, names)
-	}
-	if got, err := os.ReadFile(dir + ".json"); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s.json is not what this software computes (%v)", dir, err)
 	}
 	rep := wantVerified(t, stored, &testKey(t).PublicKey)
 	if rep.Epochs[0].Signed != 20 || rep.Epochs[1].Signed != 2 {
