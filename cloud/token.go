@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -290,10 +291,12 @@ func (p *Plane) EraseToken(ctx context.Context, now holdfast.UnixMilli, idOrValu
 		_, err = note(tx, now, by, logErased, map[string]any{"token": id, "keys": keys})
 		return err
 	})
-	if err != nil {
+	if err != nil && !isNotFound(err) {
 		return 0, err
 	}
-	return keys, p.o.Store.Scrub(ctx)
+	// Also when there was nothing (more) to erase: the attempt before may have
+	// committed and been told that it failed.
+	return keys, errors.Join(err, p.o.Store.Scrub(ctx))
 }
 
 // namesOf returns what keys may be stored under for a token: its id, and its

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -435,17 +436,9 @@ func nextSeq(rows []cloud.Row) holdfast.Seq {
 // span returns the rows of a stream in [from, to).
 func (m *Memory) span(stream uint64, from, to holdfast.Seq) []cloud.Row {
 	rows := m.streams[stream]
-	cmp := func(r cloud.Row, s holdfast.Seq) int {
-		switch {
-		case r.Seq < s:
-			return -1
-		case r.Seq > s:
-			return 1
-		}
-		return 0
-	}
-	lo, _ := slices.BinarySearchFunc(rows, from, cmp)
-	hi, _ := slices.BinarySearchFunc(rows, to, cmp)
+	bySeq := func(r cloud.Row, s holdfast.Seq) int { return cmp.Compare(r.Seq, s) }
+	lo, _ := slices.BinarySearchFunc(rows, from, bySeq)
+	hi, _ := slices.BinarySearchFunc(rows, to, bySeq)
 	if hi < lo {
 		return nil
 	}
@@ -474,10 +467,7 @@ func (t *memoryTx) Touched(stream uint64, from, to holdfast.Seq) ([]holdfast.Ses
 func (t *memoryTx) SessionRecords(s holdfast.SessionID) ([]cloud.Row, error) {
 	ids := slices.Clone(t.m.bySess[s])
 	slices.SortFunc(ids, func(a, b rowID) int {
-		if a.stream != b.stream {
-			return int(int64(a.stream) - int64(b.stream))
-		}
-		return a.index - b.index
+		return cmp.Or(cmp.Compare(a.stream, b.stream), cmp.Compare(a.index, b.index))
 	})
 	out := make([]cloud.Row, 0, len(ids))
 	for _, id := range ids {

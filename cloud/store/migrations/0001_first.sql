@@ -27,6 +27,7 @@ CREATE TABLE code       (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site T
 CREATE TABLE gateway    (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, site TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE stream     (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, gateway TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE checkpoint (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;
+CREATE TABLE slice      (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, stream TEXT NOT NULL, at TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE contact    (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;
 CREATE TABLE sealkey    (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, gateway TEXT NOT NULL, token TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE token      (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;
@@ -47,6 +48,7 @@ CREATE TABLE total      (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body B
 CREATE INDEX code_site         ON code (site);
 CREATE INDEX gateway_site      ON gateway (site);
 CREATE INDEX stream_gateway    ON stream (gateway);
+CREATE INDEX slice_stream      ON slice (stream, at);
 CREATE INDEX sealkey_token     ON sealkey (token, gateway);
 CREATE INDEX tokenat_site      ON tokenat (site);
 CREATE INDEX tokenat_token     ON tokenat (token);

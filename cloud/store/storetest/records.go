@@ -135,3 +135,25 @@ func sticky(t *testing.T, open Open) {
 	})
 }
 
+func clears(t *testing.T, open Open) {
+	s, _, _ := open(t)
+	mustPut(t, s, doc(cloud.KindSite, "a", "1"), doc(cloud.KindSite, "b", "1"), doc(cloud.KindToken, "t", "1"))
+	update(t, s, func(tx cloud.Tx) error {
+		if err := tx.Clear(cloud.KindSite); err != nil {
+			return err
+		}
+		n, err := tx.Put(doc(cloud.KindSite, "b", "2"))
+		if n != 1 {
+			t.Errorf("after Clear numbers begin at %d, want 1", n)
+		}
+		return err
+	})
+	view(t, s, func(tx cloud.Tx) error {
+		docs, err1 := tx.List(cloud.KindSite, cloud.Query{})
+		n, err2 := tx.Count(cloud.KindToken, nil)
+		if keys(docs) != "b" || n != 1 {
+			t.Errorf("after Clear: %q, %d tokens", keys(docs), n)
+		}
+		return errors.Join(err1, err2)
+	})
+}
