@@ -275,6 +275,7 @@ func (v *verifier) tail(s *segment, f File, damage *Damage) error {
 	case h.last > s.head.first:
 		v.problem(segmentName(h.counter, h.last), 0, "segment is missing")
 	case h.size > v.w.tree.size:
+		v.report.Torn = nil // somebody was told of it
 		v.problem(s.name, v.w.off, "ends after %d records, but %d were acknowledged", v.w.tree.size, h.size)
 	case v.w.watched != nil && *v.w.watched != h.root:
 		v.problem(s.name, v.w.off, "the root of the first %d records is not the one that the head remembers", h.size)
