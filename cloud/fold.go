@@ -80,6 +80,9 @@ func (f *fold) sameAsKnown(st *stream, s *slice) error {
 func (f *fold) slice(s *slice, st stream, j judgement) (stream, error) {
 	before := st.Reconciled
 	st.Received += uint64(s.Records)
+	if err := f.index(&st, s); err != nil {
+		return st, err
+	}
 	if s.Journal == holdfast.Telemetry {
 		st.Reconciled = st.Received
 		return st, st.put(f.tx)

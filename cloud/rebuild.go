@@ -40,7 +40,7 @@ func (p *Plane) Rebuild(ctx context.Context) error {
 }
 
 func drop(tx Tx) error {
-	for _, k := range []Kind{KindStream, KindCheckpoint, KindSession, KindPlace, KindCDR, KindEntry, KindException, KindBalance, KindTotal} {
+	for _, k := range []Kind{KindStream, KindCheckpoint, KindSlice, KindSession, KindPlace, KindCDR, KindEntry, KindException, KindBalance, KindTotal} {
 		if err := tx.Clear(k); err != nil {
 			return err
 		}

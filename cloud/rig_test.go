@@ -385,7 +385,7 @@ func (w *world) dump() string {
 	var out strings.Builder
 	w.must(w.store.View(context.Background(), func(tx cloud.Tx) error {
 		for _, k := range []cloud.Kind{
-			cloud.KindStream, cloud.KindCheckpoint, cloud.KindContact, cloud.KindSealKey, cloud.KindDirective, cloud.KindSession, cloud.KindPlace,
+			cloud.KindStream, cloud.KindCheckpoint, cloud.KindSlice, cloud.KindContact, cloud.KindSealKey, cloud.KindDirective, cloud.KindSession, cloud.KindPlace,
 			cloud.KindCDR, cloud.KindEntry, cloud.KindException, cloud.KindBalance, cloud.KindTotal,
 		} {
 			docs, err := tx.List(k, cloud.Query{Oldest: true})

@@ -134,6 +134,7 @@ const (
 	KindGateway    Kind = "gateway"    // a gateway and its keys
 	KindStream     Kind = "stream"     // (fold) a (gateway, journal, epoch): cursor and tree
 	KindCheckpoint Kind = "checkpoint" // (fold) a verified checkpoint, by stream and size
+	KindSlice      Kind = "slice"      // (fold) where a received slice is archived, by stream and first record
 	KindContact    Kind = "contact"    // what a gateway last said of itself
 	KindSealKey    Kind = "sealkey"    // a wrapped key of sealed fields
 	KindToken      Kind = "token"      // a token
@@ -155,7 +156,7 @@ const (
 // Kinds lists every kind.
 func Kinds() []Kind {
 	return []Kind{
-		KindSite, KindCode, KindGateway, KindStream, KindCheckpoint, KindContact, KindSealKey, KindToken, KindTokenAt,
+		KindSite, KindCode, KindGateway, KindStream, KindCheckpoint, KindSlice, KindContact, KindSealKey, KindToken, KindTokenAt,
 		KindTariff, KindTariffAt, KindGrant, KindList, KindDirective, KindSession, KindPlace, KindCDR, KindEntry, KindException,
 		KindBalance, KindTotal,
 	}
@@ -171,6 +172,8 @@ func (k Kind) Fields() []string {
 		return []string{"site", "tariff"}
 	case KindStream:
 		return []string{"gateway"}
+	case KindSlice:
+		return []string{"stream", "at"}
 	case KindSealKey:
 		return []string{"gateway", "token"}
 	case KindTariff:
