@@ -38,6 +38,7 @@ func (s *Server) gateways() *routes {
 	device.Handle("POST /v1/gateways/{id}/authorize", s.device(handle(s,
 		route{name: "authorize", limit: smallBody, lenient: true}, s.authorize)))
 	device.Handle("PUT /v1/gateways/{id}/journals/{journal}/{epoch}/{first}", s.device(s.upload()))
+	device.Handle("GET /v1/gateways/{id}/journals/{journal}/{epoch}/{first}", s.device(s.download()))
 	device.Handle("GET /v1/gateways/{id}/link", s.device(s.link()))
 	device.Handle("POST /v1/enrol", handle(s, route{name: "enrol", limit: smallBody, lenient: true}, s.enrol))
 	device.Handle("GET /healthz", s.health())
@@ -94,18 +95,30 @@ func (s *Server) upload() http.Handler {
 	})
 }
 
+// position reads the path of an upload or a download.
+func (c *call) position() (j holdfast.Journal, e holdfast.Epoch, first holdfast.Seq, err error) {
+	if j, err = holdfast.ParseJournal(c.req.PathValue("journal")); err != nil {
+		return j, e, 0, err
+	}
+	if e, err = holdfast.ParseEpoch(c.req.PathValue("epoch")); err != nil {
+		return j, e, 0, err
+	}
+	first, err = sequence("first", c.req.PathValue("first"))
+	return j, e, first, err
+}
+
+func sequence(name, text string) (holdfast.Seq, error) {
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return 0, kindInvalid.because("%s sequence number %q: want a decimal number", name, clip(text))
+	}
+	return holdfast.Seq(n), nil
+}
+
 func (s *Server) receive(w http.ResponseWriter, c *call) (ack uplink.Ack, err error) {
-	j, err := holdfast.ParseJournal(c.req.PathValue("journal"))
+	j, e, first, err := c.position()
 	if err != nil {
 		return ack, err
-	}
-	e, err := holdfast.ParseEpoch(c.req.PathValue("epoch"))
-	if err != nil {
-		return ack, err
-	}
-	first, err := strconv.ParseUint(c.req.PathValue("first"), 10, 63)
-	if err != nil {
-		return ack, kindInvalid.because("first sequence number %q: want a decimal number", clip(c.req.PathValue("first")))
 	}
 	wire, err := readBody(w, c.req, uplink.MaxWireBytes, "application/octet-stream", "zstd")
 	if err != nil {
@@ -115,11 +128,54 @@ func (s *Server) receive(w http.ResponseWriter, c *call) (ack uplink.Ack, err er
 	if err != nil {
 		return ack, err
 	}
-	ack, err = s.plane.Receive(c.req.Context(), c.now, c.gateway, j, e, holdfast.Seq(first), slice)
+	ack, err = s.plane.Receive(c.req.Context(), c.now, c.gateway, j, e, first, slice)
 	if err == nil {
 		s.metrics.received.Add(float64(len(slice)))
 	}
 	return ack, err
+}
+
+// download gives a gateway back what it has sent, so that it can repair its
+// journal. It shares the slots of uploads: it costs as much.
+func (s *Server) download() http.Handler {
+	return s.serve(route{name: "download"}, func(w http.ResponseWriter, c *call) (int, error) {
+		if !s.uploads.enter() {
+			s.metrics.busy.Inc()
+			return 0, kindBusy.because("%d uploads are under way", maxUploads).later(later())
+		}
+		defer s.uploads.leave()
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(uploadTimeout))
+		j, e, first, err := c.position()
+		if err != nil {
+			return 0, err
+		}
+		q, err := c.params("to")
+		if err != nil {
+			return 0, err
+		}
+		to, err := sequence("to", q.Get("to"))
+		if err != nil {
+			return 0, err
+		}
+		frames, err := s.plane.Copy(c.req.Context(), c.gateway, j, e, first, to)
+		if err != nil {
+			return 0, err
+		}
+		packed, err := deflate(frames)
+		if err != nil {
+			return 0, err
+		}
+		return writeSlice(w, packed), nil
+	})
+}
+
+func writeSlice(w http.ResponseWriter, packed []byte) int {
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Encoding", "zstd")
+	h.Set("Cache-Control", "no-store")
+	w.Write(packed) // the peer may be gone; there is nobody to tell
+	return http.StatusOK
 }
 
 // later names a time to come back, spread so that a herd thins out.

@@ -33,3 +33,14 @@ func inflate(wire []byte) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// deflate compresses a download. Repairs are rare: the encoder is made for each,
+// and nothing of it stays in memory.
+func deflate(frames []byte) ([]byte, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, fmt.Errorf("start zstd: %w", err)
+	}
+	defer enc.Close()
+	return enc.EncodeAll(frames, nil), nil
+}
