@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ev/holdfast/gateway/agent/command"
 )
 
 // version is set by the release build.
@@ -47,7 +49,7 @@ func main() {
 		if f := (*failure)(nil); errors.As(err, &f) {
 			os.Exit(f.code)
 		}
-		os.Exit(exitUsage)
+		os.Exit(command.ExitCode(err)) // of the hidden gateway verb; any other error is exitUsage
 	}
 }
 
