@@ -5,6 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"slices"
 	"strings"
 	"testing"
 
@@ -180,4 +184,31 @@ func TestNewEpochIsRemembered(t *testing.T) {
 		t.Fatalf("recovery: %+v", r)
 	}
 	wantRecords(t, l, 2)
+}
+
+// TestNewerFormatIsLeftAlone: a journal of the next version is no damage. The
+// software says why it cannot read it and touches nothing.
+func TestNewerFormatIsLeftAlone(t *testing.T) {
+	for _, name := range []string{"00000001-0000000000000000.seg", "00000002-0000000000000000.seg", "head"} {
+		disk := mutant(t, true)
+		b := disk.Bytes(name)
+		b[9] = 2
+		if name == "head" {
+			table := crc32.MakeTable(crc32.Castagnoli)
+			binary.BigEndian.PutUint32(b[len(b)-4:], crc32.Checksum(b[:len(b)-4], table))
+		} else {
+			b = forge(b)
+		}
+		disk.Put(name, b)
+		before := mustNames(t, disk)
+		if _, _, err := journal.Open(disk, small); !errors.Is(err, journal.ErrVersion) || !strings.Contains(err.Error(), name) {
+			t.Errorf("open: %v", err)
+		}
+		if _, err := journal.Verify(disk, nil); !errors.Is(err, journal.ErrVersion) {
+			t.Errorf("verify: %v", err)
+		}
+		if after := mustNames(t, disk); !slices.Equal(before, after) || !bytes.Equal(disk.Bytes(name), b) {
+			t.Errorf("the directory was changed: %v, then %v", before, after)
+		}
+	}
 }

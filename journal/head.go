@@ -14,6 +14,7 @@ import (
 // recovery can tell that some of them are gone. It is replaced whole, after
 // what it says is durable in the segments: it may lag, it never runs ahead.
 type headFile struct {
+	version uint16
 	gateway holdfast.GatewayID
 	journal holdfast.Journal
 	counter uint32 // the newest epoch's
@@ -71,8 +72,9 @@ func decodeHead(b []byte) (h headFile, what string) {
 		return h, "not a journal's head"
 	case be.Uint32(b[len(b)-4:]) != crc32.Checksum(b[:len(b)-4], castagnoli):
 		return h, "checksum does not match"
-	case be.Uint16(b[8:]) != headVersion:
-		return h, fmt.Sprintf("head format version %d, this software reads %d", be.Uint16(b[8:]), headVersion)
+	}
+	if h.version = be.Uint16(b[8:]); h.version != headVersion {
+		return h, ""
 	}
 	h.counter, h.last, h.size = be.Uint32(b[12:]), be.Uint64(b[16:]), be.Uint64(b[24:])
 	copy(h.root[:], b[32:])
@@ -119,6 +121,9 @@ func readHead(fsys FS) (*headFile, error) {
 	h, what := decodeHead(b)
 	if what != "" {
 		return nil, &Damage{Segment: headName, What: what}
+	}
+	if h.version != headVersion {
+		return nil, fmt.Errorf("%s: %w: head format %d, this software reads %d", headName, ErrVersion, h.version, headVersion)
 	}
 	return &h, nil
 }

@@ -28,6 +28,7 @@ var (
 	ErrFull    = errors.New("journal is full")              // Append: Options.MaxBytes is reached
 	ErrFailed  = errors.New("journal failed")               // a write or a sync failed: discard the Log and Open again
 	ErrLost    = errors.New("acknowledged history is lost") // Append: begin a new epoch first
+	ErrVersion = errors.New("written by other software")    // a format that this software does not read; nothing is touched
 	ErrCorrupt = errors.New("corrupt")                      // wrapped by every Damage
 )
 

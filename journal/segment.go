@@ -15,6 +15,7 @@ import (
 
 // A header is the first 256 bytes of a segment; docs/journal.md has the table.
 type header struct {
+	version uint16
 	id      Identity
 	counter uint32 // of the epoch in this directory, from 1
 	index   uint32 // of the segment in its epoch, from 0
@@ -50,7 +51,8 @@ func (h *header) encode() []byte {
 	return b
 }
 
-// decodeHeader returns what is wrong with b, "" for nothing.
+// decodeHeader returns what is wrong with b, "" for nothing. Of another version
+// than headerVersion only the version is read.
 func decodeHeader(b []byte) (h header, what string) {
 	be := binary.BigEndian
 	switch {
@@ -60,8 +62,11 @@ func decodeHeader(b []byte) (h header, what string) {
 		return h, "not a journal segment"
 	case be.Uint32(b[252:]) != crc32.Checksum(b[:252], castagnoli):
 		return h, "segment header's checksum does not match"
-	case be.Uint16(b[8:]) != headerVersion || be.Uint16(b[10:]) != headerLen:
-		return h, fmt.Sprintf("segment format version %d, this software reads %d", be.Uint16(b[8:]), headerVersion)
+	case be.Uint16(b[8:]) == headerVersion && be.Uint16(b[10:]) != headerLen:
+		return h, fmt.Sprintf("segment header says that it has %d bytes, want %d", be.Uint16(b[10:]), headerLen)
+	}
+	if h.version = be.Uint16(b[8:]); h.version != headerVersion {
+		return h, ""
 	}
 	h.counter, h.first, h.index = be.Uint32(b[12:]), be.Uint64(b[88:]), be.Uint32(b[96:])
 	h.created = holdfast.UnixMilli(be.Uint64(b[104:]))

@@ -51,6 +51,9 @@ func (w *walker) open(f io.ReaderAt, name string, size int64) error {
 		return err
 	}
 	h, what := decodeHeader(b)
+	if what == "" && h.version != headerVersion {
+		return fmt.Errorf("%s: %w: segment format %d, this software reads %d", w.name, ErrVersion, h.version, headerVersion)
+	}
 	if what == "" && segmentName(h.counter, h.first) != canonical(w.name) {
 		what = "segment is that of " + segmentName(h.counter, h.first)
 	}
