@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/journal"
 	"github.com/holdfast-ev/holdfast/statement"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
@@ -39,8 +40,9 @@ type gatewayDoc struct {
 // gateway was replaced more often gets a new gateway id.
 const MaxKeys = 16
 
-// MaxHeads bounds the heads of one hello.
-const MaxHeads = 64
+// MaxHeads bounds the heads of one hello: all the epochs that two journals can
+// hold on a disk.
+const MaxHeads = 2 * journal.MaxEpochs
 
 // publicKeys parses the gateway's keys, the one in service first.
 func (g gatewayDoc) publicKeys() ([]*ecdsa.PublicKey, error) {
