@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 )
@@ -60,6 +61,19 @@ func (a *api) call(ctx context.Context, method, path string, in, out any) error 
 		return nil
 	}
 	return json.Unmarshal(b, out)
+}
+
+// furnish gives every site its cards and its tariff.
+func (a *api) furnish(ctx context.Context) error {
+	for _, card := range listed() {
+		if err := a.call(ctx, http.MethodPost, "/v1/tokens", map[string]any{"value": card, "whitelist": "ALLOWED"}, nil); err != nil {
+			return err
+		}
+	}
+	if err := a.call(ctx, http.MethodPost, "/v1/tokens/revoke", map[string]any{"token": stolen}, nil); err != nil {
+		return err
+	}
+	return a.call(ctx, http.MethodPost, "/v1/tariffs", map[string]any{"ocpi": json.RawMessage(tariff)}, nil)
 }
 
 func (a *api) must(t *testing.T, method, path string, in, out any) {
@@ -150,15 +164,20 @@ type metered struct {
 	offline     bool  // the site had no link when it began
 }
 
-// balanced waits until the cloud has rated every session of the site, and fails
-// unless the books hold each metered session exactly once, with equal Wh, one
-// current CDR, one balanced double entry at the right price, and no exception
-// that waits for a person.
+// balanced waits until the cloud has rated every session of the chargers that
+// want names, and fails unless the books hold each of them exactly once, with
+// equal Wh, one current CDR, one balanced double entry at the right price, no
+// other session of these chargers, and no exception that waits for a person.
 func (s *site) balanced(want ...metered) {
 	s.t.Helper()
+	sessions := s.rated(want)
+	known := map[string]bool{}
+	for _, b := range sessions {
+		known[b.ID] = true
+	}
 	site := url.Values{"site": {s.name}}
-	sessions := s.rated(len(want))
-	cdrs, entries := list[bookCDR](s.t, "/v1/cdrs", site), list[bookEntry](s.t, "/v1/ledger", site)
+	cdrs := slices.DeleteFunc(list[bookCDR](s.t, "/v1/cdrs", site), func(c bookCDR) bool { return !known[c.Session] })
+	entries := slices.DeleteFunc(list[bookEntry](s.t, "/v1/ledger", site), func(e bookEntry) bool { return !known[e.Session] })
 	for _, e := range list[bookException](s.t, "/v1/exceptions", site) {
 		if e.State == "open" {
 			s.t.Errorf("exception %s: %s", e.Code, e.Detail)
@@ -172,23 +191,21 @@ func (s *site) balanced(want ...metered) {
 	}
 }
 
-// rated waits for the site's sessions to be rated, and returns them.
-func (s *site) rated(n int) (sessions []bookSession) {
+// rated waits for the sessions of the chargers in want to be rated, and returns
+// all that these chargers have.
+func (s *site) rated(want []metered) (sessions []bookSession) {
 	s.t.Helper()
 	defer func() {
 		if s.t.Failed() {
 			s.explain(sessions)
 		}
 	}()
-	eventually(s.t, fmt.Sprintf("%d rated sessions of %s in the books", n, s.name), func() (bool, any) {
-		sessions = list[bookSession](s.t, "/v1/sessions", url.Values{"site": {s.name}})
-		rated := 0
-		for _, b := range sessions {
-			if b.Stage == "rated" {
-				rated++
-			}
-		}
-		return rated >= n && rated == len(sessions), sessions
+	eventually(s.t, fmt.Sprintf("%d rated sessions of %s in the books", len(want), s.name), func() (bool, any) {
+		sessions = slices.DeleteFunc(list[bookSession](s.t, "/v1/sessions", url.Values{"site": {s.name}}), func(b bookSession) bool {
+			return !slices.ContainsFunc(want, func(w metered) bool { return w.charger == b.Charger })
+		})
+		open := slices.ContainsFunc(sessions, func(b bookSession) bool { return b.Stage != "rated" })
+		return len(sessions) >= len(want) && !open, sessions
 	})
 	return sessions
 }

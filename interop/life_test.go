@@ -50,7 +50,7 @@ func (s *site) done(what, id string) bookDirective {
 // operator do on a good day, and the two refusals.
 func TestLifeOfAChargePoint16(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "life16", "CP-1")
+	s := newSite(t, "life16", "CP-1", "CP-2")
 	c := newChargePoint(t, s, "CP-1", setup{})
 	if got := ordered[*remotetrigger.TriggerMessageRequest](c.peer); got.RequestedMessage != core.BootNotificationFeatureName {
 		t.Errorf("a charger that the gateway does not know was asked for %s", got.RequestedMessage)
@@ -84,6 +84,7 @@ func TestLifeOfAChargePoint16(t *testing.T) {
 	}
 
 	s.commands16(c)
+	s.absent("CP-2")
 	s.remote16(c)
 	s.balanced(metered{charger: "CP-1", start: 10_000, stop: 11_250}, metered{charger: "CP-1", start: 11_250, stop: 12_000})
 	s.life("CP-1", "ocpp1.6", "Model 16")
@@ -275,15 +276,15 @@ func (s *site) remote201(c *station) {
 	c.tell(moment{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonRemoteStop, tx: "tx-2", seq: 1, at: seconds(time.Now()), wh: 22_000})
 }
 
-// A charger that is not there refuses a command at once, and says so.
-func TestCommandToAnAbsentCharger(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, "absent", "CP-1")
-	d := s.outcome(s.order("/v1/sites/absent/trigger", map[string]any{"charger": "CP-1", "message": "Heartbeat"}))
+// absent: a command to a charger that is not there is refused at once, and says
+// why; one to a site that does not exist is not even taken.
+func (s *site) absent(id string) {
+	s.t.Helper()
+	d := s.outcome(s.order("/v1/sites/"+s.name+"/trigger", map[string]any{"charger": id, "message": "Heartbeat"}))
 	if d.Outcome != "refused" || !strings.Contains(d.Detail, "not connected") {
-		t.Errorf("command to an absent charger: %+v", d)
+		s.t.Errorf("command to an absent charger: %+v", d)
 	}
-	if err := here.api.call(t.Context(), http.MethodPost, "/v1/sites/nowhere/trigger", map[string]any{"charger": "CP-1", "message": "Heartbeat"}, nil); err == nil || !strings.Contains(err.Error(), "404") {
-		t.Errorf("command to a site that does not exist: %v", err)
+	if err := here.api.call(s.t.Context(), http.MethodPost, "/v1/sites/nowhere/trigger", map[string]any{"charger": id, "message": "Heartbeat"}, nil); err == nil || !strings.Contains(err.Error(), "404") {
+		s.t.Errorf("command to a site that does not exist: %v", err)
 	}
 }

@@ -65,6 +65,9 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer here.cloud.Close()
 	here.api = &api{url: here.cloud.APIURL(), token: here.cloud.Token()}
+	if err := here.api.furnish(context.Background()); err != nil {
+		return 1, err
+	}
 	here.spawn = make(chan job)
 	defer close(here.spawn)
 	go spawner(here.spawn)

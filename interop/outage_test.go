@@ -48,14 +48,30 @@ func (s *site) ended(charger string) []*record.SessionEnded {
 	return out
 }
 
+// The roads between chargers and gateway break in every way there is. One site
+// carries all of it at once; each test has a charger and a road of its own.
+func TestBrokenRoads(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "roads", "CP-offline", "CP-silence", "CP-cut", "CS-offline", "CS-silence")
+	for name, test := range map[string]func(*testing.T, *site){
+		"StopWhileOffline16": stopWhileOffline16, "StopWhileOffline201": stopWhileOffline201,
+		"LostAnswersInSilence16": func(t *testing.T, s *site) { lostAnswers16(t, s, "CP-silence", cardE, silence) },
+		"LostAnswersInACut16":    func(t *testing.T, s *site) { lostAnswers16(t, s, "CP-cut", cardF, cut) },
+		"LostAnswers201":         lostAnswers201,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s.in(t))
+		})
+	}
+}
+
 // A 1.6 charge point loses the site's network in a transaction, ends it, serves
 // another driver by itself, and replays all of it in order with the times at
 // which it happened (OCPP 1.6 section 3.7).
-func TestStopWhileOffline16(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, "offline16", "CP-1")
+func stopWhileOffline16(t *testing.T, s *site) {
 	road := s.road()
-	c := newChargePoint(t, s, "CP-1", setup{addr: road.Addr()})
+	c := newChargePoint(t, s, "CP-offline", setup{addr: road.Addr()})
 	c.boot()
 	began := seconds(time.Now().Add(-time.Minute))
 	tx := c.begin(cardA, 5_000, began)
@@ -69,7 +85,10 @@ func TestStopWhileOffline16(t *testing.T) {
 	c.queued(2)
 	next := begin(c.starting(cardB, 5_500, began.Add(30*time.Second)))
 	c.queued(3)
-	s.until("the charger to be gone", func(r *agent.Report) bool { return !r.Chargers[0].Connected && len(r.Sessions) == 1 })
+	s.until("the charger to be gone", func(r *agent.Report) bool {
+		ch, running := look(r, c.id)
+		return !ch.Connected && len(running) == 1
+	})
 
 	s.set(road, faultproxy.Pass)
 	c.wait("the reconnection", c.up)
@@ -90,8 +109,8 @@ func TestStopWhileOffline16(t *testing.T) {
 	}
 	c.stop(second.TransactionId, cardB, 5_900, began.Add(45*time.Second))
 
-	s.balanced(metered{charger: "CP-1", start: 5_000, stop: 5_500}, metered{charger: "CP-1", start: 5_500, stop: 5_900})
-	s.times("CP-1", began, began.Add(25*time.Second), began.Add(30*time.Second), began.Add(45*time.Second))
+	s.balanced(metered{charger: c.id, start: 5_000, stop: 5_500}, metered{charger: c.id, start: 5_500, stop: 5_900})
+	s.times(c.id, began, began.Add(25*time.Second), began.Add(30*time.Second), began.Add(45*time.Second))
 }
 
 // times checks that two sessions of a charger are booked at the times at which
@@ -113,24 +132,22 @@ func (s *site) times(charger string, want ...time.Time) {
 
 // The same with a 2.0.1 charging station, which marks what it replays
 // (TransactionEventRequest.offline, E12).
-func TestStopWhileOffline201(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, "offline201", "CS-1")
+func stopWhileOffline201(t *testing.T, s *site) {
 	road := s.road()
-	c := newStation(t, s, "CS-1", setup{addr: road.Addr()})
+	c := newStation(t, s, "CS-offline", setup{addr: road.Addr()})
 	c.boot()
 	began := seconds(time.Now().Add(-time.Minute))
-	at := func(n int) time.Time { return began.Add(time.Duration(n) * time.Second) }
-	c.tell(moment{kind: transactions.TransactionEventStarted, trigger: transactions.TriggerReasonAuthorized, tx: "a", seq: 0, at: began, wh: 5_000, card: cardA})
+	after := func(n int) time.Time { return began.Add(time.Duration(n) * time.Second) }
+	c.tell(moment{kind: transactions.TransactionEventStarted, trigger: transactions.TriggerReasonAuthorized, tx: "a", seq: 0, at: began, wh: 5_000, card: cardC})
 
 	s.set(road, faultproxy.Refuse)
 	c.wait("the loss of the connection", c.down)
 	story := []moment{
-		{kind: transactions.TransactionEventUpdated, trigger: transactions.TriggerReasonMeterValuePeriodic, tx: "a", seq: 1, at: at(10), wh: 5_300, offline: true},
-		{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonStopAuthorized, tx: "a", seq: 2, at: at(25), wh: 5_500, card: cardA, offline: true},
-		{kind: transactions.TransactionEventStarted, trigger: transactions.TriggerReasonAuthorized, tx: "b", seq: 0, at: at(30), wh: 5_500, card: cardB, offline: true},
-		{kind: transactions.TransactionEventUpdated, trigger: transactions.TriggerReasonMeterValuePeriodic, tx: "b", seq: 1, at: at(40), wh: 5_800, offline: true},
-		{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonStopAuthorized, tx: "b", seq: 2, at: at(45), wh: 5_900, card: cardB, offline: true},
+		{kind: transactions.TransactionEventUpdated, trigger: transactions.TriggerReasonMeterValuePeriodic, tx: "a", seq: 1, at: after(10), wh: 5_300, offline: true},
+		{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonStopAuthorized, tx: "a", seq: 2, at: after(25), wh: 5_500, card: cardC, offline: true},
+		{kind: transactions.TransactionEventStarted, trigger: transactions.TriggerReasonAuthorized, tx: "b", seq: 0, at: after(30), wh: 5_500, card: cardD, offline: true},
+		{kind: transactions.TransactionEventUpdated, trigger: transactions.TriggerReasonMeterValuePeriodic, tx: "b", seq: 1, at: after(40), wh: 5_800, offline: true},
+		{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonStopAuthorized, tx: "b", seq: 2, at: after(45), wh: 5_900, card: cardD, offline: true},
 	}
 	var answers []*later[*transactions.TransactionEventResponse]
 	for i, m := range story {
@@ -147,90 +164,87 @@ func TestStopWhileOffline201(t *testing.T) {
 		}
 		c.told(story[i], got)
 	}
-	s.balanced(metered{charger: "CS-1", start: 5_000, stop: 5_500}, metered{charger: "CS-1", start: 5_500, stop: 5_900, offline: true})
-	s.times("CS-1", at(0), at(25), at(30), at(45))
-	if ends := s.ended("CS-1"); len(ends) != 2 || !ends[0].Offline || !ends[1].Offline {
+	s.balanced(metered{charger: c.id, start: 5_000, stop: 5_500}, metered{charger: c.id, start: 5_500, stop: 5_900, offline: true})
+	s.times(c.id, after(0), after(25), after(30), after(45))
+	if ends := s.ended(c.id); len(ends) != 2 || !ends[0].Offline || !ends[1].Offline {
 		t.Errorf("ends in the journal: %+v", ends)
 	}
+}
+
+// A loss is what becomes of a connection on which an answer got lost.
+type loss func(*site, *chargePoint, *faultproxy.Proxy)
+
+// silence: the connection stays up and carries no answer for a while.
+func silence(*site, *chargePoint, *faultproxy.Proxy) {}
+
+// cut: the connection is cut after the call went through.
+func cut(s *site, c *chargePoint, road *faultproxy.Proxy) {
+	s.t.Helper()
+	road.Cut()
+	s.set(road, faultproxy.Pass)
+	c.wait("the loss of the connection", c.down)
+	c.wait("the reconnection", c.up)
 }
 
 // The gateway hears a StartTransaction and its answer is lost. The charge point
 // gives up and sends the start again, under a new message id: it must get the
 // same transaction id, and there is one session. Then the same with the stop.
-func TestLostAnswers16(t *testing.T) {
-	for name, lose := range map[string]func(*site, *chargePoint, *faultproxy.Proxy){
-		// The connection stays up and carries no answer for a while.
-		"silence": func(s *site, c *chargePoint, road *faultproxy.Proxy) {},
-		// The connection is cut after the call went through.
-		"cut": func(s *site, c *chargePoint, road *faultproxy.Proxy) {
-			road.Cut()
-			s.set(road, faultproxy.Pass)
-			c.wait("the loss of the connection", c.down)
-			c.wait("the reconnection", c.up)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, "lost16-"+name, "CP-1")
-			road := s.road()
-			c := newChargePoint(t, s, "CP-1", setup{addr: road.Addr(), timeout: giveUp})
-			c.boot()
-			at := seconds(time.Now())
+func lostAnswers16(t *testing.T, s *site, id, card string, lose loss) {
+	road := s.road()
+	c := newChargePoint(t, s, id, setup{addr: road.Addr(), timeout: giveUp})
+	c.boot()
+	at := seconds(time.Now())
 
-			s.set(road, faultproxy.LoseAnswers)
-			first := begin(c.starting(cardA, 7_000, at))
-			opened := s.opened("CP-1", 1)
-			lose(s, c, road)
-			if got, err := first.result(); err == nil {
-				t.Fatalf("the answer that had to be lost came: %+v", got)
-			}
-			s.set(road, faultproxy.Pass)
-			tx := c.begin(cardA, 7_000, at)
-			if got := decimal(int64(tx)); got != opened.Labels["ocpp16.transaction_id"] {
-				t.Errorf("the repeated start got transaction %s, the first one was given %v", got, opened.Labels)
-			}
-			if again := c.begin(cardA, 7_000, at); again != tx {
-				t.Errorf("the third start got transaction %d, want %d", again, tx)
-			}
-			s.opened("CP-1", 1)
-
-			s.set(road, faultproxy.LoseAnswers)
-			stop := begin(c.ending(tx, cardA, 7_600, at.Add(30*time.Second)))
-			eventually(t, "the stop in the journal", func() (bool, any) { e := s.ended("CP-1"); return len(e) == 1, e })
-			lose(s, c, road)
-			if got, err := stop.result(); err == nil {
-				t.Fatalf("the answer that had to be lost came: %+v", got)
-			}
-			s.set(road, faultproxy.Pass)
-			c.stop(tx, cardA, 7_600, at.Add(30*time.Second))
-			s.balanced(metered{charger: "CP-1", start: 7_000, stop: 7_600})
-			if n := len(s.ended("CP-1")); n != 1 {
-				t.Errorf("%d ends in the journal, want 1", n)
-			}
-
-			// After the stop the same content is another session.
-			other := c.begin(cardA, 7_600, at.Add(40*time.Second))
-			if other == tx {
-				t.Errorf("another session got the same transaction id %d", tx)
-			}
-			c.stop(other, cardA, 7_700, at.Add(50*time.Second))
-			s.balanced(metered{charger: "CP-1", start: 7_000, stop: 7_600}, metered{charger: "CP-1", start: 7_600, stop: 7_700})
-		})
+	s.set(road, faultproxy.LoseAnswers)
+	first := begin(c.starting(card, 7_000, at))
+	opened := s.opened(id, 1)
+	lose(s, c, road)
+	if got, err := first.result(); err == nil {
+		t.Fatalf("the answer that had to be lost came: %+v", got)
 	}
+	s.set(road, faultproxy.Pass)
+	tx := c.begin(card, 7_000, at)
+	if got := decimal(int64(tx)); got != opened.Labels["ocpp16.transaction_id"] {
+		t.Errorf("the repeated start got transaction %s, the first one was given %v", got, opened.Labels)
+	}
+	if again := c.begin(card, 7_000, at); again != tx {
+		t.Errorf("the third start got transaction %d, want %d", again, tx)
+	}
+	s.opened(id, 1)
+
+	s.set(road, faultproxy.LoseAnswers)
+	stop := begin(c.ending(tx, card, 7_600, at.Add(30*time.Second)))
+	eventually(t, "the stop in the journal", func() (bool, any) { e := s.ended(id); return len(e) == 1, e })
+	lose(s, c, road)
+	if got, err := stop.result(); err == nil {
+		t.Fatalf("the answer that had to be lost came: %+v", got)
+	}
+	s.set(road, faultproxy.Pass)
+	c.stop(tx, card, 7_600, at.Add(30*time.Second))
+	s.balanced(metered{charger: id, start: 7_000, stop: 7_600})
+	if n := len(s.ended(id)); n != 1 {
+		t.Errorf("%d ends in the journal, want 1", n)
+	}
+
+	// What comes after the stop is another session.
+	other := c.begin(card, 7_600, at.Add(40*time.Second))
+	if other == tx {
+		t.Errorf("another session got the same transaction id %d", tx)
+	}
+	c.stop(other, card, 7_700, at.Add(50*time.Second))
+	s.balanced(metered{charger: id, start: 7_000, stop: 7_600}, metered{charger: id, start: 7_600, stop: 7_700})
 }
 
 // A 2.0.1 station repeats an event that was not answered, with the same seqNo
 // and under a new message id (E13).
-func TestLostAnswers201(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, "lost201", "CS-1")
+func lostAnswers201(t *testing.T, s *site) {
 	road := s.road()
-	c := newStation(t, s, "CS-1", setup{addr: road.Addr(), timeout: giveUp})
+	c := newStation(t, s, "CS-silence", setup{addr: road.Addr(), timeout: giveUp})
 	c.boot()
 	at := seconds(time.Now())
 	for _, m := range []moment{
-		{kind: transactions.TransactionEventStarted, trigger: transactions.TriggerReasonAuthorized, tx: "a", seq: 0, at: at, wh: 7_000, card: cardA},
-		{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonStopAuthorized, tx: "a", seq: 1, at: at.Add(30 * time.Second), wh: 7_600, card: cardA},
+		{kind: transactions.TransactionEventStarted, trigger: transactions.TriggerReasonAuthorized, tx: "a", seq: 0, at: at, wh: 7_000, card: cardG},
+		{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonStopAuthorized, tx: "a", seq: 1, at: at.Add(30 * time.Second), wh: 7_600, card: cardG},
 	} {
 		s.set(road, faultproxy.LoseAnswers)
 		lost := begin(c.telling(m))
@@ -240,21 +254,28 @@ func TestLostAnswers201(t *testing.T) {
 		s.set(road, faultproxy.Pass)
 		c.tell(m)
 		c.tell(m)
-		s.opened("CS-1", 1)
+		s.opened(c.id, 1)
 	}
-	s.balanced(metered{charger: "CS-1", start: 7_000, stop: 7_600})
-	if n := len(s.ended("CS-1")); n != 1 {
+	s.balanced(metered{charger: c.id, start: 7_000, stop: 7_600})
+	if n := len(s.ended(c.id)); n != 1 {
 		t.Errorf("%d ends in the journal, want 1", n)
 	}
+}
+
+// The gateway tells old connections from new ones. One site, one test after the
+// other, because they count its sockets.
+func TestNewestConnectionWins(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "newest", "CP-1", "CP-2")
+	t.Run("ReconnectWithinMilliseconds", func(t *testing.T) { reconnectWithinMilliseconds(t, s.in(t)) })
+	t.Run("HalfOpen", func(t *testing.T) { reconnectOverAHalfOpenSocket(t, s.in(t)) })
 }
 
 // A cut that lasts milliseconds: the new connection is there before anybody has
 // noticed that the old one is gone, and takes its place, again and again, in the
 // middle of a transaction.
-func TestReconnectWithinMilliseconds(t *testing.T) {
-	t.Parallel()
+func reconnectWithinMilliseconds(t *testing.T, s *site) {
 	const cuts = 20
-	s := newSite(t, "flap", "CP-1")
 	road := s.road()
 	c := newChargePoint(t, s, "CP-1", setup{addr: road.Addr(), reconnect: time.Millisecond})
 	c.boot()
@@ -271,8 +292,8 @@ func TestReconnectWithinMilliseconds(t *testing.T) {
 		c.meter(tx, 1_000+int64(i), at.Add(time.Duration(i)*time.Second))
 	}
 	r := s.until("one socket", func(r *agent.Report) bool { return r.Sockets == 1 })
-	if !r.Chargers[0].Connected || len(r.Sessions) != 1 {
-		t.Errorf("after %d cuts: %+v %+v", cuts, r.Chargers, r.Sessions)
+	if ch, running := look(r, c.id); !ch.Connected || len(running) != 1 {
+		t.Errorf("after %d cuts: %+v %+v", cuts, ch, running)
 	}
 	c.stop(tx, cardA, 1_100, at.Add(cuts*time.Second))
 	s.balanced(metered{charger: "CP-1", start: 1_000, stop: 1_100})
@@ -294,11 +315,11 @@ func percentiles(all []time.Duration) (p50, p99 time.Duration) {
 // cannot know. The charger comes back by another way and is served at once; the
 // old connection is fenced, and what it still held changes nothing when the
 // network delivers it after all.
-func TestReconnectOverAHalfOpenSocket(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, "halfopen", "CP-1")
+func reconnectOverAHalfOpenSocket(t *testing.T, s *site) {
+	s.until("the sockets of others to be gone", func(r *agent.Report) bool { return r.Sockets == 0 })
+	const id = "CP-2"
 	road := s.road()
-	old := newChargePoint(t, s, "CP-1", setup{addr: road.Addr()})
+	old := newChargePoint(t, s, id, setup{addr: road.Addr()})
 	old.boot()
 	at := seconds(time.Now())
 	tx := old.begin(cardA, 3_000, at)
@@ -306,17 +327,17 @@ func TestReconnectOverAHalfOpenSocket(t *testing.T) {
 	s.set(road, faultproxy.BlackHole)
 	held := begin(old.ending(tx, cardA, 3_999, at.Add(10*time.Second)))
 	old.queued(1)
-	if r := s.until("the old connection to count", func(r *agent.Report) bool { return r.Sockets == 1 }); !r.Chargers[0].Connected {
+	if r := s.until("the old connection to count", func(r *agent.Report) bool { return r.Sockets == 1 }); len(r.Sessions) != 1 {
 		t.Error("the gateway noticed a silence that it cannot have noticed yet")
 	}
 
-	began := time.Now()
-	c := newChargePoint(t, s, "CP-1", setup{})
+	dialed := time.Now()
+	c := newChargePoint(t, s, id, setup{})
 	if got := ordered[*remotetrigger.TriggerMessageRequest](c.peer); got.RequestedMessage != core.MeterValuesFeatureName {
 		t.Errorf("a charger with a running session was asked for %s", got.RequestedMessage)
 	}
 	c.boot()
-	t.Logf("served on the new connection after %s", time.Since(began).Round(time.Millisecond))
+	t.Logf("served on the new connection after %s", time.Since(dialed).Round(time.Millisecond))
 	c.meter(tx, 3_300, at.Add(20*time.Second))
 
 	// The old client dies with what it had sent still on its way, and then the
@@ -327,11 +348,11 @@ func TestReconnectOverAHalfOpenSocket(t *testing.T) {
 	}
 	s.set(road, faultproxy.Pass)
 	r := s.until("the old connection to be gone", func(r *agent.Report) bool { return r.Sockets == 1 })
-	if !r.Chargers[0].Connected || len(r.Sessions) != 1 || len(s.ended("CP-1")) != 0 {
-		t.Errorf("what the fenced connection delivered had an effect: %+v %+v", r.Chargers, r.Sessions)
+	if ch, running := look(r, id); !ch.Connected || len(running) != 1 || len(s.ended(id)) != 0 {
+		t.Errorf("what the fenced connection delivered had an effect: %+v %+v", ch, running)
 	}
 	c.stop(tx, cardA, 3_500, at.Add(30*time.Second))
-	s.balanced(metered{charger: "CP-1", start: 3_000, stop: 3_500})
+	s.balanced(metered{charger: id, start: 3_000, stop: 3_500})
 }
 
 // The gateway is killed between start and stop, twice, and nobody has to notice

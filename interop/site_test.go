@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/gateway"
 	"github.com/holdfast-ev/holdfast/gateway/agent"
 	"github.com/holdfast-ev/holdfast/internal/durable"
 	"github.com/holdfast-ev/holdfast/internal/faultproxy"
@@ -32,14 +32,22 @@ import (
 // patience is how long anything that must happen may take on a busy machine.
 const patience = 40 * time.Second
 
-// Credentials. Every charger of a site has the same password.
+// Credentials. Every charger of a site has the same password. A card can be in
+// one session at a time.
 const (
 	password = "0123456789abcdef0123"
 	cardA    = "04A1B2C3D4E580"
 	cardB    = "04B1B2C3D4E581"
+	cardC    = "04C1B2C3D4E582"
+	cardD    = "04D1B2C3D4E583"
+	cardE    = "04E1B2C3D4E584"
+	cardF    = "04F1B2C3D4E585"
+	cardG    = "0401B2C3D4E586"
 	stolen   = "04DEADBEEF0099" // revoked
 	stranger = "04FFFFFFFFFFFF" // in no list
 )
+
+func listed() []string { return []string{cardA, cardB, cardC, cardD, cardE, cardF, cardG, stolen} }
 
 // eventually waits until cond holds; the second value of its last call is shown
 // when it never does.
@@ -105,7 +113,7 @@ func newSite(t *testing.T, name string, chargers ...string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.uplink.Close() })
-	code := s.furnish()
+	code := s.register()
 	out, err := exec.Command(here.program, "enroll", "--cloud", "https://"+s.uplink.Addr(), "--code", code, "--dir", s.dir).CombinedOutput()
 	if err != nil {
 		t.Fatalf("enroll: %v\n%s", err, out)
@@ -117,19 +125,20 @@ func newSite(t *testing.T, name string, chargers ...string) *site {
 	return s
 }
 
-// furnish makes the site at the cloud with its cards and its tariff, and returns
-// the one-time code.
-func (s *site) furnish() string {
+// in returns the site for a subtest.
+func (s *site) in(t *testing.T) *site {
+	sub := *s
+	sub.t = t
+	return &sub
+}
+
+// register makes the site at the cloud and returns the one-time code.
+func (s *site) register() string {
 	s.t.Helper()
 	var made struct {
 		Code string `json:"code"`
 	}
 	here.api.must(s.t, http.MethodPost, "/v1/sites", map[string]any{"id": s.name}, &made)
-	for _, card := range []string{cardA, cardB, stolen} {
-		here.api.must(s.t, http.MethodPost, "/v1/tokens", map[string]any{"value": card, "whitelist": "ALLOWED"}, nil)
-	}
-	here.api.must(s.t, http.MethodPost, "/v1/tokens/revoke", map[string]any{"token": stolen}, nil)
-	here.api.must(s.t, http.MethodPost, "/v1/tariffs", map[string]any{"ocpi": json.RawMessage(tariff), "sites": []string{s.name}}, nil)
 	return made.Code
 }
 
@@ -224,7 +233,7 @@ func (s *site) end() {
 	if s.t.Failed() {
 		s.t.Logf("the end of the gateway's log:\n%s", s.tail())
 	}
-	for _, bad := range []string{"DATA RACE", "panic:", "goroutine ", password, cardA, cardB, stolen, stranger} {
+	for _, bad := range append(listed(), "DATA RACE", "panic:", "goroutine ", password, stranger) {
 		if i := bytes.Index(log, []byte(bad)); i >= 0 {
 			s.t.Errorf("the gateway's log holds %q:\n%s", bad, log[max(0, i-200):min(len(log), i+4000)])
 		}
@@ -306,17 +315,19 @@ func (s *site) online() {
 	})
 }
 
-// connected waits until the gateway counts a charger as connected.
-func (s *site) connected(id string) {
-	s.t.Helper()
-	s.until(id+" to be connected", func(r *agent.Report) bool {
-		for _, c := range r.Chargers {
-			if string(c.ID) == id {
-				return c.Connected
-			}
+// look returns what a report says of one charger and of its running sessions.
+func look(r *agent.Report, id string) (c gateway.ChargerStatus, running []gateway.SessionStatus) {
+	for _, one := range r.Chargers {
+		if string(one.ID) == id {
+			c = one
 		}
-		return false
-	})
+	}
+	for _, ses := range r.Sessions {
+		if string(ses.Charger) == id {
+			running = append(running, ses)
+		}
+	}
+	return c, running
 }
 
 // records reads a journal from the disk, beside the process that writes it.
