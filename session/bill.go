@@ -12,7 +12,7 @@ import (
 // gateway's clock, and a connector that delivers a little above its rating.
 const (
 	PlausibleSlack     holdfast.WattHours = 100 // Wh
-	PlausibleSlackTime                    = 120 // seconds at full power
+	PlausibleSlackTime int64              = 120 // seconds at full power
 )
 
 // A Doubt is something about a session that a person may have to look at.
