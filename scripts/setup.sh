@@ -33,6 +33,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 	printf 'installing: %s\n' "${packages[*]}"
 	"${root[@]}" apt-get update -qq
 	"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+	for c in "${missing[@]}"; do
+		command -v "$c" >/dev/null || die "$c is still missing after the installation"
+	done
 fi
-
-go mod download

@@ -38,12 +38,22 @@ func compareBlock(t *testing.T, doc, name, want string) {
 		return
 	}
 	if !*rewrite {
-		t.Errorf("%s: the table %q is not what the code says; run: go test ./internal/tidy -rewrite\nwant:\n%s", doc, name, want)
+		t.Errorf("%s: the table %q is not what the code says; run: go test ./internal/tidy -rewrite\n%s", doc, name, firstDifference(have, want))
 		return
 	}
 	if err := os.WriteFile(file, []byte(before+begin+want+"<!-- end -->"+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func firstDifference(have, want string) string {
+	h, w := strings.Split(have, "\n"), strings.Split(want, "\n")
+	for i := range max(len(h), len(w)) {
+		if i >= len(h) || i >= len(w) || h[i] != w[i] {
+			return fmt.Sprintf("have: %s\nwant: %s", strings.Join(h[min(i, len(h)):min(i+1, len(h))], ""), strings.Join(w[min(i, len(w)):min(i+1, len(w))], ""))
+		}
+	}
+	return ""
 }
 
 // TestRecordsDoc compares docs/records.md with package record: every kind, its
