@@ -368,9 +368,12 @@ func (h *history) clone() history {
 // power cut or after a failed sync; the second try must succeed.
 func TestFaultsDuringRecovery(t *testing.T) {
 	t.Parallel()
-	ops := scenarioOps(t)
+	ops, step := scenarioOps(t), 1
+	if testing.Short() {
+		step = 4
+	}
 	reached := 0
-	for op := 4; op <= ops; op++ {
+	for op := 4; op <= ops; op += step {
 		for _, first := range []faultfs.Fault{{PowerOff: true, Done: true}, {Err: syscall.EIO}, {Err: syscall.EIO, Done: true}} {
 			for n := 1; n <= 12; n++ {
 				disk := faultfs.New()
