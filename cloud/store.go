@@ -74,7 +74,7 @@ type Tx interface {
 	// in order.
 	Leaves(stream uint64, from, to holdfast.Seq, fn func(holdfast.Seq, holdfast.Hash) error) error
 	// Touched returns the sessions that records in [from, to) of a stream belong
-	// to, each once, in ascending order.
+	// to, each once, in the order of their first record there.
 	Touched(stream uint64, from, to holdfast.Seq) ([]holdfast.SessionID, error)
 	// SessionRecords returns the records of a session, of every stream, ordered by
 	// (stream, seq).

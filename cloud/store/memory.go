@@ -455,13 +455,15 @@ func (t *memoryTx) Leaves(stream uint64, from, to holdfast.Seq, fn func(holdfast
 }
 
 func (t *memoryTx) Touched(stream uint64, from, to holdfast.Seq) ([]holdfast.SessionID, error) {
-	set := map[holdfast.SessionID]struct{}{}
+	var out []holdfast.SessionID
+	seen := map[holdfast.SessionID]bool{}
 	for _, r := range t.m.span(stream, from, to) {
-		if !r.Session.IsZero() {
-			set[r.Session] = struct{}{}
+		if !r.Session.IsZero() && !seen[r.Session] {
+			seen[r.Session] = true
+			out = append(out, r.Session)
 		}
 	}
-	return slices.SortedFunc(maps.Keys(set), func(a, b holdfast.SessionID) int { return bytes.Compare(a[:], b[:]) }), nil
+	return out, nil
 }
 
 func (t *memoryTx) SessionRecords(s holdfast.SessionID) ([]cloud.Row, error) {

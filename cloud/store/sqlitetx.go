@@ -331,7 +331,7 @@ func (t *sqliteTx) Leaves(stream uint64, from, to holdfast.Seq, fn func(holdfast
 }
 
 func (t *sqliteTx) Touched(stream uint64, from, to holdfast.Seq) (out []holdfast.SessionID, err error) {
-	const query = `SELECT DISTINCT session FROM record WHERE stream = ? AND seq >= ? AND seq < ? AND session IS NOT NULL ORDER BY session`
+	const query = `SELECT session FROM record WHERE stream = ? AND seq >= ? AND seq < ? AND session IS NOT NULL GROUP BY session ORDER BY min(seq)`
 	err = t.query(query, []any{int64(stream), seqArg(from), seqArg(to)}, func(r *sql.Rows) error {
 		var id sql.RawBytes
 		if err := r.Scan(&id); err != nil {

@@ -48,7 +48,7 @@ func records(t *testing.T, open Open) {
 		return errors.Join(
 			tx.AddRecords(2, []cloud.Row{row(0, 9)}),
 			tx.AddRecords(1, []cloud.Row{row(0, 0), row(1, 7), row(2, 9)}),
-			tx.AddRecords(1, []cloud.Row{row(3, 7), row(4, 0)}),
+			tx.AddRecords(1, []cloud.Row{row(3, 7), row(4, 0), row(5, 3), row(6, 9)}),
 			tx.AddRecords(3, nil))
 	})
 	view(t, s, func(tx cloud.Tx) error {
@@ -68,14 +68,14 @@ func records(t *testing.T, open Open) {
 			t.Errorf("the callback's error is lost: %v", err)
 		}
 		touched, err := tx.Touched(1, 0, 1<<63)
-		if err != nil || !slices.Equal(touched, []holdfast.SessionID{{7}, {9}}) {
-			t.Errorf("touched %v, %v", touched, err)
+		if err != nil || !slices.Equal(touched, []holdfast.SessionID{{7}, {9}, {3}}) {
+			t.Errorf("touched %v, %v, want them in the order in which they began", touched, err)
 		}
-		if touched, err := tx.Touched(1, 4, 9); len(touched) != 0 || err != nil {
+		if touched, err := tx.Touched(1, 7, 9); len(touched) != 0 || err != nil {
 			t.Errorf("touched %v, %v", touched, err)
 		}
 		rows, err := tx.SessionRecords(holdfast.SessionID{9})
-		if err != nil || len(rows) != 2 || rows[0].Stream != 1 || rows[0].Seq != 2 || rows[1].Stream != 2 || rows[1].Seq != 0 ||
+		if err != nil || len(rows) != 3 || rows[0].Stream != 1 || rows[0].Seq != 2 || rows[1].Seq != 6 || rows[2].Stream != 2 || rows[2].Seq != 0 ||
 			string(rows[0].Body) != "record 2" || rows[0].Leaf != row(2, 0).Leaf || rows[0].Session != (holdfast.SessionID{9}) {
 			t.Errorf("records of session 9: %+v, %v", rows, err)
 		}
