@@ -25,7 +25,7 @@ type claim struct {
 	Tx      string
 	Started bool // the start was answered, in 1.6 with this Tx
 	Stopped bool // the stop was answered
-	Ended   bool // energy has stopped
+	Offline bool // begun on the charger's own authority
 	Start   int64
 	Stop    int64
 	Wh      int64
@@ -42,7 +42,7 @@ func claimsOf(chargers []*charger.Charger) (all []claim) {
 		for _, t := range ch.Truth() {
 			c := claim{
 				Charger: t.Charger, N: t.N, Tx: t.TransactionID, Started: t.StartAcked, Stopped: t.StopAcked,
-				Ended: !t.StoppedAt.IsZero(), Start: t.StartWh, Stop: t.StopWh, Wh: t.EnergyWh,
+				Offline: t.Source == "offline", Start: t.StartWh, Stop: t.StopWh, Wh: t.EnergyWh,
 			}
 			if t.Rejected != "" {
 				c.Trouble = "turned down after the start: " + t.Rejected

@@ -97,7 +97,7 @@ var plants = []plant{
 		return c
 	}, "evidence"},
 	{"an acknowledgement that the gateway never gave", func(c []claim, _ *evidence, _ *books) []claim {
-		return append(c, claim{Charger: c[0].Charger, N: 99, Tx: "4711", Started: true, Stopped: true, Ended: true, Start: 1, Stop: 2, Wh: 1})
+		return append(c, claim{Charger: c[0].Charger, N: 99, Tx: "4711", Started: true, Stopped: true, Start: 1, Stop: 2, Wh: 1})
 	}, "lost"},
 	{"a charger that still waits", func(c []claim, _ *evidence, _ *books) []claim {
 		c[0].Stopped = false

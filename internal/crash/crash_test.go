@@ -21,6 +21,7 @@ const (
 	defaultKills = 200
 	envKills     = "HOLDFAST_CRASH_KILLS"
 	envSeed      = "HOLDFAST_CRASH_SEED"
+	envKeep      = "HOLDFAST_CRASH_KEEP" // a directory that keeps the gateways' data, for a look at it
 )
 
 // inARow is how many restarts are killed in succession while they recover.
@@ -99,7 +100,7 @@ func (s *site) draw(rnd *rand.Rand) (a aim, err error) {
 		}
 		a.after = time.Second
 	case n < 55:
-		a = recovery(rnd)
+		a = recovery(rnd, 10)
 	case n < 65: // at a moment of recovery
 		a.recover, a.after = true, time.Duration(rnd.IntN(12_000))*time.Microsecond
 	case n < 70: // at the file that remembers the last checkpoint
@@ -122,13 +123,14 @@ func (s *site) at(nth int, file string) tracing {
 	}
 }
 
-// recovery aims at one of the first file operations of a life: the second puts
-// the boot number in force, and the core is recovered after about fifteen. strace
-// counts by thread, so an operation may be a later one than its number says.
-func recovery(rnd *rand.Rand) aim {
+// recovery aims at the third file operation of a life or one of the span-1 after
+// it: the second puts the boot number in force, and the core is recovered after
+// about eighteen. strace counts by thread, so that the operation may be a later
+// one than its number says.
+func recovery(rnd *rand.Rand, span int) aim {
 	const calls = "pwrite64,fsync,fdatasync,/^rename"
 	return aim{
-		trace: tracing{trace: calls, inject: fmt.Sprintf("%s:signal=SIGKILL:when=%d", calls, 3+rnd.IntN(6))},
+		trace: tracing{trace: calls, inject: fmt.Sprintf("%s:signal=SIGKILL:when=%d", calls, 3+rnd.IntN(span))},
 		after: 300 * time.Millisecond,
 	}
 }
@@ -259,7 +261,7 @@ func (s *site) crash(ctx context.Context, count *tally, kills int, seed uint64) 
 			return err
 		}
 		if n := count.sum(); n >= rowAt && !count.hadRow() {
-			a = recovery(rnd)
+			a = recovery(rnd, 4)
 		}
 		w, hit, err := s.shoot(a)
 		if err != nil {
@@ -323,7 +325,7 @@ func report(t *testing.T, sites []*site, c *tally, took time.Duration) {
 		fmt.Fprintf(&b, "  %6d   %s\n", n, where(w))
 	}
 	fmt.Fprintf(&b, "  %6d   of them in a row during recovery, at most\n", c.row)
-	var sum struct{ sessions, starts, stops, cdrs, wh, boots, records, bad int64 }
+	var sum struct{ sessions, offline, starts, stops, repeats, cdrs, wh, boots, records, bad int64 }
 	for _, s := range sites {
 		f, ev, books, err := s.check()
 		if err != nil {
@@ -341,14 +343,27 @@ func report(t *testing.T, sites []*site, c *tally, took time.Duration) {
 			if cl.Stopped {
 				sum.stops++
 			}
+			if cl.Offline {
+				sum.offline++
+			}
 		}
 		sum.cdrs += int64(len(books.cdrs))
 		sum.boots += int64(ev.boots)
 		sum.records += int64(ev.records)
 		sum.bad += int64(len(f))
+		sum.repeats += s.repeats.Load()
 	}
-	fmt.Fprintf(&b, "  %6d sessions by the chargers' own meters, %d Wh\n  %6d starts and %d stops acknowledged to them\n", sum.sessions, sum.wh, sum.starts, sum.stops)
-	fmt.Fprintf(&b, "  %6d CDRs in the cloud\n  %6d evidence records of %d boots\n  %6d findings", sum.cdrs, sum.records, sum.boots, sum.bad)
+	line := func(n int64, format string, args ...any) {
+		fmt.Fprintf(&b, "  %6d %s\n", n, fmt.Sprintf(format, args...))
+	}
+	line(sum.sessions, "sessions by the chargers' own meters, %d Wh", sum.wh)
+	line(sum.offline, "  of them begun while the gateway was dead")
+	line(sum.starts, "starts acknowledged to the chargers")
+	line(sum.stops, "stops acknowledged to them")
+	line(sum.repeats, "messages sent again, because the answer was lost")
+	line(sum.cdrs, "CDRs in the cloud")
+	line(sum.records, "evidence records of %d boots", sum.boots)
+	line(sum.bad, "findings")
 	t.Log(b.String())
 	if sum.sessions < int64(c.total()/4) {
 		t.Errorf("only %d sessions beside %d kills: the test has hardly charged", sum.sessions, c.total())

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type site struct {
 	socket   string
 	ocpp     string // address for chargers
 	chargers []*charger.Charger
+	repeats  atomic.Int64 // starts, samples and stops that were sent again, because no answer had come
 
 	network sync.WaitGroup // the chargers' connections
 	drivers sync.WaitGroup
@@ -57,7 +59,7 @@ type site struct {
 // tariff. versions are the chargers' OCPP versions.
 func newSite(t *testing.T, c *cloud, name string, seed uint64, versions ...charger.Version) *site {
 	t.Helper()
-	s := &site{name: name, programs: built(t), cloud: c, home: t.TempDir()}
+	s := &site{name: name, programs: built(t), cloud: c, home: homeOf(t, name)}
 	s.data, s.config = filepath.Join(s.home, "data"), filepath.Join(s.home, "gateway.yaml")
 	sockets, err := os.MkdirTemp("", "hf-") // a unix socket's path must be short
 	if err != nil {
@@ -73,6 +75,11 @@ func newSite(t *testing.T, c *cloud, name string, seed uint64, versions ...charg
 			URL: "ws://" + s.ocpp + "/ocpp", ID: s.charger(i), Version: v, Password: password, Power: power, Seed: seed, KWh: i%2 == 1,
 			SampleInterval: 120 * time.Millisecond, CallTimeout: 10 * time.Second, RetryInterval: 50 * time.Millisecond,
 			ReconnectMin: 20 * time.Millisecond, ReconnectMax: 80 * time.Millisecond, Attempts: 1000, OfflineKnown: true,
+			OnEvent: func(e charger.Event) {
+				if e.Kind == charger.Repeated {
+					s.repeats.Add(1)
+				}
+			},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -80,6 +87,22 @@ func newSite(t *testing.T, c *cloud, name string, seed uint64, versions ...charg
 		s.chargers = append(s.chargers, ch)
 	}
 	return s
+}
+
+// homeOf makes a site's directory, one that stays where HOLDFAST_CRASH_KEEP asks
+// for it.
+func homeOf(t *testing.T, name string) string {
+	t.Helper()
+	keep := os.Getenv(envKeep)
+	if keep == "" {
+		return t.TempDir()
+	}
+	home, err := os.MkdirTemp(keep, name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s keeps its data in %s", name, home)
+	return home
 }
 
 func (s *site) charger(i int) string { return fmt.Sprintf("%s-%d", s.name, i+1) }
@@ -237,9 +260,16 @@ func (s *site) drive(ctx context.Context, seed uint64) {
 	}
 }
 
-// visit is one driver: plug in, swipe, charge, stop, unplug.
+// visit is one driver: plug in, swipe, charge, stop, unplug. Two of three wait
+// until the charger has its gateway back, the third takes what the charger
+// decides alone.
 func visit(ctx context.Context, ch *charger.Charger, card string, rnd *randv2.Rand) {
 	_ = ch.Plug(1) // nobody else is there
+	if rnd.IntN(3) > 0 {
+		patient, over := context.WithTimeout(ctx, 2*time.Second)
+		_ = ch.Ready(patient) // or not
+		over()
+	}
 	if ok, _ := ch.Swipe(ctx, 1, card); ok {
 		wait(nil, 80*time.Millisecond+time.Duration(rnd.IntN(400))*time.Millisecond)
 		_ = ch.StopCharging(1) // a session that was turned down has stopped already; the claims say so
