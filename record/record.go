@@ -70,7 +70,7 @@ type envelope struct {
 // Encode returns r's bytes. It fails, wrapping [ErrRecord], when they would
 // exceed [MaxBytes].
 func Encode(r Record) ([]byte, error) {
-	data, err := marshal(r.Body)
+	data, err := dataOf(r.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode %s: %v", ErrRecord, r.Body.Type(), err)
 	}
@@ -86,6 +86,13 @@ func Encode(r Record) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s is %d bytes, at most %d", ErrRecord, e.Type, len(b), MaxBytes)
 	}
 	return b, nil
+}
+
+func dataOf(b Body) ([]byte, error) {
+	if u, ok := b.(*Unknown); ok {
+		return u.Data, nil
+	}
+	return marshal(b)
 }
 
 // marshal is json.Marshal without HTML escaping, which would cost space in
@@ -110,6 +117,9 @@ func Decode(b []byte) (Record, error) {
 	}
 	if e.V < 1 || e.V > Version {
 		return Record{}, fmt.Errorf("%w: record version %d, this software reads 1 to %d", ErrRecord, e.V, Version)
+	}
+	if e.Type == "" || len(e.Data) == 0 {
+		return Record{}, fmt.Errorf("%w: no kind or no data", ErrRecord)
 	}
 	r := Record{Seq: e.Seq, At: e.At, Charger: e.Charger}
 	if e.Session != nil {
