@@ -47,6 +47,7 @@ type Gateway struct {
 	lastEnd     holdfast.Seq // record of the last end of a session
 	floorNoted  int64        // mono ms + 1 of the last record of signed time; 0 none since boot
 	pruned      int64        // mono ms of the last pruning
+	repair      repairing
 	stopping    bool
 }
 
@@ -61,7 +62,8 @@ type Start struct {
 	Boot        uint32
 	Nonce       string
 	NewEpoch    *record.EpochOpened         // set when the journal was opened in a new epoch
-	Quarantined []record.SegmentQuarantined // found by recovery
+	Quarantined []record.SegmentQuarantined // found by recovery, and not known to the state
+	Settled     []record.SegmentQuarantined // known to the state, and not there any more
 }
 
 // New returns a core on a recovered state. heads are the epochs on the disk,
@@ -114,9 +116,11 @@ func (g *Gateway) Begin(now holdfast.Instant, s Start) {
 	g.emit(record.Record{Body: &record.GatewayBooted{
 		Boot: s.Boot, Nonce: s.Nonce, Software: g.cfg.Software, Cause: cause, Config: g.cfg.ConfigHash,
 	}})
-	for i := range s.Quarantined {
-		g.emit(record.Record{Body: &s.Quarantined[i]})
-		g.raise(record.Record{}, "EVID_SEGMENT_DAMAGED", s.Quarantined[i].Detail)
+	for _, q := range s.Quarantined {
+		g.quarantined(q)
+	}
+	for i := range s.Settled {
+		g.emit(record.Record{Body: &s.Settled[i]})
 	}
 	if s.NewEpoch != nil && s.NewEpoch.Reason != record.EpochEnrolment {
 		g.raise(record.Record{}, "EVID_HISTORY_LOST", fmt.Sprintf("%s: %s", s.NewEpoch.Reason, s.NewEpoch.Detail))
@@ -165,6 +169,10 @@ func (g *Gateway) Step(now holdfast.Instant, in Input) {
 		g.ready.Records = append(g.ready.Records, Append{Journal: holdfast.Evidence, Checkpoint: true, Seq: holdfast.Seq(in.Size), Bytes: in.Note})
 	case Unreadable:
 		g.unreadable(in)
+	case SegmentDamaged:
+		g.segmentDamaged(in)
+	case Fetched:
+		g.fetched(in)
 	case SnapshotStored:
 		g.emit(record.Record{Body: &record.SnapshotTaken{Size: in.Size, Hash: in.Hash}})
 		g.snapshots = append(g.snapshots, in.Size)
@@ -192,6 +200,9 @@ func (g *Gateway) Ready() Ready {
 		if s := g.line.Next(g.now.Mono); s != nil {
 			g.ready.Upload = &Upload{s.Journal, s.Epoch, s.First}
 		}
+	}
+	if g.ready.Fetch == nil {
+		g.ready.Fetch = g.fetch()
 	}
 	g.checkpoints()
 	if g.state.Next >= g.snapshotAt+SnapshotEvery {

@@ -114,7 +114,32 @@ type Unreadable struct {
 	Journal holdfast.Journal
 	Epoch   holdfast.Epoch
 	First   holdfast.Seq
+	Resume  holdfast.Seq // where the records can be read again; 0 unknown
 	Detail  string
+}
+
+// SegmentDamaged: a sealed segment does not verify. Whoever found it fills in
+// Journal, File, Offset and Detail; the loop sets the segment aside before the
+// core hears of it, and adds which records it held.
+type SegmentDamaged struct {
+	Journal  holdfast.Journal
+	Epoch    holdfast.Epoch
+	First    holdfast.Seq // records First to To-1 cannot be read now
+	To       holdfast.Seq
+	File     string
+	Offset   int64
+	Detail   string
+	SetAside bool // by the loop
+}
+
+// Fetched: an answer to a [Fetch]. The shell fills in Frames or Err; the loop
+// puts the frames into the journal before the core hears of it, and says in Err
+// why it could not.
+type Fetched struct {
+	Fetch
+	Frames []byte
+	Err    string // "" when the records can be read again
+	Gone   bool   // nothing is missing there any more: it was pruned
 }
 
 // SnapshotStored: a snapshot that [Ready] asked for is durable.
@@ -142,6 +167,8 @@ func (Space) input()            {}
 func (Committed) input()        {}
 func (CheckpointSigned) input() {}
 func (Unreadable) input()       {}
+func (SegmentDamaged) input()   {}
+func (Fetched) input()          {}
 func (SnapshotStored) input()   {}
 func (Quit) input()             {}
 
@@ -159,6 +186,7 @@ type Ready struct {
 	Snapshot   bool // store Gateway.Snapshot and step SnapshotStored
 	Hello      *uplink.Hello
 	Upload     *Upload
+	Fetch      *Fetch
 	Prune      []Prune
 
 	// Restart asks the loop to discard this core and recover into a new epoch:
@@ -215,6 +243,15 @@ type Upload struct {
 	Journal holdfast.Journal
 	Epoch   holdfast.Epoch
 	First   holdfast.Seq
+}
+
+// A Fetch asks for the cloud's copy of records [First, To), which cannot be
+// read here; the shell answers with [Fetched]. At most one is under way.
+type Fetch struct {
+	Journal holdfast.Journal
+	Epoch   holdfast.Epoch
+	First   holdfast.Seq
+	To      holdfast.Seq
 }
 
 // A Prune says that records before Before are reconciled and past the backup

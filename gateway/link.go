@@ -81,19 +81,6 @@ func (g *Gateway) uploadDone(in UploadDone) {
 	g.settle()
 }
 
-// unreadable takes the loss of records that the cloud has not got: a segment
-// was quarantined. What comes after them in this epoch can never be uploaded, so
-// the gateway goes on in a new one.
-func (g *Gateway) unreadable(in Unreadable) {
-	g.line.Block(uplink.Slot{Journal: in.Journal, Epoch: in.Epoch, First: in.First})
-	if in.Journal == holdfast.Evidence && in.Epoch == g.epoch[holdfast.Evidence] {
-		g.ready.Restart = &Restart{record.EpochLostHistory, "records that the cloud has not got cannot be read: " + clip(in.Detail)}
-		return
-	}
-	g.raise(record.Record{}, "EVID_SEGMENT_DAMAGED",
-		fmt.Sprintf("%s epoch %s cannot be uploaded from record %d on: %s", in.Journal, in.Epoch, in.First, clip(in.Detail)))
-}
-
 func (g *Gateway) settle() {
 	g.linkChanged(g.line.Settle(g.now.Mono))
 	g.settleExposure()

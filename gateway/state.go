@@ -44,6 +44,7 @@ type State struct {
 	Done     []string                        `json:"done"`    // ids of directives with an outcome, oldest first
 	Issued   map[string]bool                 `json:"issued"`  // directives whose command went out and has no outcome yet
 	Versions map[string]uint64               `json:"versions"`
+	Gaps     []Gap                           `json:"gaps,omitempty"` // records that cannot be read, sorted
 }
 
 // Session is a session in the state, with what only a gateway needs to know.
@@ -127,6 +128,8 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 		s.Access.SettleAll()
 	case *record.StorageChanged:
 		s.Refusing = b.Refusing
+	case *record.SegmentQuarantined:
+		s.applyGap(b)
 	case *record.ChargerBooted:
 		c := s.charger(r.Charger)
 		c.Boot, c.BootedAt = *b, r.At

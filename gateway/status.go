@@ -17,6 +17,8 @@ type Counters struct {
 	StrayResults uint64 // answers to nothing
 	Repeats      uint64 // starts and stops that came again
 	Sessions     uint64
+	Quarantined  uint64             // damaged pieces of the journals that were set aside
+	Repaired     uint64             // that the cloud's copy took the place of
 	Energy       holdfast.WattHours // metered in sessions that have ended
 	Starts       map[StartKey]uint64
 	Limits       map[string]uint64
@@ -80,6 +82,7 @@ type Status struct {
 	Backlog     uint64             `json:"backlog"` // of which the cloud has not reconciled
 	Bytes       int64              `json:"bytes"`   // of the evidence journal on the disk
 	FreeBytes   int64              `json:"free_bytes"`
+	Gaps        []Gap              `json:"gaps"`     // records that cannot be read
 	Exposure    holdfast.Micros    `json:"exposure"` // money at risk
 	Chargers    []ChargerStatus    `json:"chargers"`
 	Sessions    []SessionStatus    `json:"sessions"` // running
@@ -119,7 +122,7 @@ func (g *Gateway) Status(now holdfast.Instant) Status {
 		Link: state, Cause: cause, LinkForS: (now.Mono - since) / 1000,
 		ListVersion: g.state.Access.ListVersion(), ListAgeS: age, ListStage: string(stage),
 		Records: uint64(g.state.Next), Backlog: g.line.Backlog(), Bytes: g.journalSize, FreeBytes: g.free,
-		Exposure: g.state.Access.Exposure(), Chargers: []ChargerStatus{}, Sessions: []SessionStatus{},
+		Gaps: append([]Gap{}, g.state.Gaps...), Exposure: g.state.Access.Exposure(), Chargers: []ChargerStatus{}, Sessions: []SessionStatus{},
 	}
 	if g.state.Tariff != nil {
 		s.Tariff = g.state.Tariff.Ref.ID

@@ -93,6 +93,16 @@ func (l *Line) track(j holdfast.Journal, e holdfast.Epoch) *track {
 	return nil
 }
 
+// newest reports whether t is the epoch that its journal is in.
+func (l *Line) newest(t *track) bool {
+	for i := range l.heads {
+		if h := &l.heads[len(l.heads)-1-i]; h.Journal == t.Journal {
+			return h == t
+		}
+	}
+	return false
+}
+
 // Heads returns what to name in the next Hello.
 func (l *Line) Heads() []Head {
 	out := make([]Head, len(l.heads))
@@ -120,9 +130,10 @@ func (l *Line) CallNow(now int64, jitter func(n int64) int64) (bool, *Change) {
 	return true, change
 }
 
-// Up takes a Welcome. ahead is a head of which the cloud has more than this
-// disk: history was lost here (a restored image, a replaced disk), and the
-// gateway must go on in a new epoch.
+// Up takes a Welcome. ahead is a journal's newest head of which the cloud has
+// more than this disk: history was lost here (a restored image, a replaced
+// disk), and the gateway must go on in a new epoch. An older one of which it has
+// more has its new epoch already.
 func (l *Line) Up(now int64, w Welcome) (change *Change, ahead *Head) {
 	l.calling, l.upload, l.attempts, l.known = 0, nil, 0, true
 	l.next = now + HelloEveryMillis
@@ -132,7 +143,7 @@ func (l *Line) Up(now int64, w Welcome) (change *Change, ahead *Head) {
 		if t == nil {
 			continue
 		}
-		if c.Received > t.Size {
+		if c.Received > t.Size && l.newest(t) {
 			h := t.Head
 			ahead = &h
 		}
@@ -212,10 +223,19 @@ func (l *Line) Acked(now int64, s Slot, a Ack) *Change {
 	l.next = now + HelloEveryMillis
 	l.pause(now, a.LaterMillis)
 	if t := l.track(s.Journal, s.Epoch); t != nil {
+		if t.reconciled == 0 && a.Reconciled > 0 && l.waits(t.Parent) {
+			l.next = now // the cloud now knows how the epoch before ended
+		}
 		t.received = min(a.Received, t.Size)
 		t.reconciled = min(a.Reconciled, t.Size)
 	}
 	return nil
+}
+
+// waits reports whether evidence of an epoch is not reconciled.
+func (l *Line) waits(e holdfast.Epoch) bool {
+	t := l.track(holdfast.Evidence, e)
+	return t != nil && !e.IsZero() && t.reconciled < t.Size
 }
 
 // Mismatched takes a position mismatch: the cloud expects another record.
@@ -232,6 +252,21 @@ func (l *Line) Block(s Slot) {
 	l.done(s)
 	if t := l.track(s.Journal, s.Epoch); t != nil {
 		t.blocked, t.outageUntil = true, 0
+	}
+}
+
+// Skip gives up the telemetry of an epoch before resume: it is not on the disk.
+// The next hello says so, and the cloud goes on behind it.
+func (l *Line) Skip(now int64, s Slot, resume holdfast.Seq) {
+	l.done(s)
+	t := l.track(s.Journal, s.Epoch)
+	if t == nil {
+		return
+	}
+	t.blocked = true // until the cloud has answered
+	if first := min(uint64(resume), t.Size); first > t.First {
+		t.First = first
+		l.Ring(now)
 	}
 }
 

@@ -25,7 +25,7 @@ type Head struct {
 	Parent     holdfast.Epoch   `json:"parent"` // zero for the first
 	ParentSize uint64           `json:"parent_size"`
 	ParentRoot holdfast.Hash    `json:"parent_root"`
-	First      uint64           `json:"first"` // lowest Seq still on the disk
+	First      uint64           `json:"first"` // lowest Seq still on the disk; of telemetry, the cloud goes on from there
 	Size       uint64           `json:"size"`  // next Seq
 }
 

@@ -55,3 +55,6 @@ func (s *shell) Hello(h uplink.Hello) { s.link.hello(s.feed, h) }
 
 // Upload implements loop.Shell.
 func (s *shell) Upload(u gateway.Upload, slice []byte) { s.link.upload(s.feed, u, slice) }
+
+// Fetch implements loop.Shell.
+func (s *shell) Fetch(f gateway.Fetch) { s.link.fetch(s.feed, f) }

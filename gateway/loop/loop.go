@@ -30,6 +30,9 @@ type Shell interface {
 	// Upload sends a slice and answers with gateway.UploadDone or
 	// gateway.LinkDown. The shell owns the slice.
 	Upload(u gateway.Upload, slice []byte)
+	// Fetch answers with gateway.Fetched. A copy beyond [MaxRepairBytes] is an
+	// error.
+	Fetch(gateway.Fetch)
 }
 
 // A RestartError says that the core must be opened again in a new epoch.
@@ -74,7 +77,13 @@ func (l *Loop) Stats() (evidence, telemetry journal.Stats, syncs, dropped uint64
 // again. Nothing that the failed turn decided was told to anybody.
 func (l *Loop) Turn(now holdfast.Instant, in []gateway.Input) error {
 	for _, input := range in {
-		l.core.Step(now, input)
+		input, err := l.mend(input)
+		if err != nil {
+			return err
+		}
+		if input != nil {
+			l.core.Step(now, input)
+		}
 	}
 	for range MaxRounds {
 		again, err := l.round(now)
@@ -94,7 +103,7 @@ func (l *Loop) round(now holdfast.Instant) (again bool, err error) {
 		return false, err
 	}
 	if r.Restart != nil {
-		return false, &RestartError{*r.Restart}
+		return false, l.restart(now, *r.Restart)
 	}
 	l.release(&r)
 	l.core.Advance()
@@ -107,9 +116,21 @@ func (l *Loop) round(now holdfast.Instant) (again bool, err error) {
 		}
 	}
 	if r.Upload != nil {
-		l.upload(now, *r.Upload)
+		if err := l.upload(now, *r.Upload); err != nil {
+			return false, err
+		}
 	}
 	return len(committed) > 0 || r.Upload != nil, l.prune(r.Prune)
+}
+
+// restart ends this core. What it knows is stored first: recovery in the new
+// epoch then does not depend on records that cannot be read.
+func (l *Loop) restart(now holdfast.Instant, r gateway.Restart) error {
+	l.core.Advance()
+	if err := l.snapshot(now); err != nil {
+		return err
+	}
+	return &RestartError{r}
 }
 
 // commit appends the records and syncs each journal that got any, evidence
@@ -212,15 +233,36 @@ func (l *Loop) release(r *gateway.Ready) {
 	if r.Hello != nil {
 		l.shell.Hello(*r.Hello)
 	}
+	if r.Fetch != nil {
+		l.shell.Fetch(*r.Fetch)
+	}
 }
 
-func (l *Loop) upload(now holdfast.Instant, u gateway.Upload) {
-	slice, err := l.logs[u.Journal].Slice(u.Epoch, u.First, SliceBytes)
-	if err != nil {
-		l.core.Step(now, gateway.Unreadable{Journal: u.Journal, Epoch: u.Epoch, First: u.First, Detail: err.Error()})
-		return
+// upload reads a slice and sends it. Damage that reading finds is set aside
+// first, so that what the core hears is what the disk then holds.
+func (l *Loop) upload(now holdfast.Instant, u gateway.Upload) error {
+	log := l.logs[u.Journal]
+	slice, err := log.Slice(u.Epoch, u.First, SliceBytes)
+	if d := (*journal.Damage)(nil); errors.As(err, &d) {
+		found, failed := l.setAside(u.Journal, d)
+		if failed != nil {
+			return failed
+		}
+		if found != nil {
+			l.core.Step(now, *found)
+			slice, err = log.Slice(u.Epoch, u.First, SliceBytes)
+		}
 	}
-	l.shell.Upload(u, slice)
+	if err == nil {
+		l.shell.Upload(u, slice)
+		return nil
+	}
+	none := gateway.Unreadable{Journal: u.Journal, Epoch: u.Epoch, First: u.First, Detail: err.Error()}
+	if miss := (*journal.MissingError)(nil); errors.As(err, &miss) {
+		none.Resume = miss.To
+	}
+	l.core.Step(now, none)
+	return nil
 }
 
 func (l *Loop) prune(list []gateway.Prune) error {

@@ -50,6 +50,8 @@ type site struct {
 	report      loop.Report
 	restart     *gateway.Restart
 	msg         int
+	cloud       *cloud          // nil: nobody answers
+	journal     journal.Options // of both journals
 }
 
 func newSite(t *testing.T) *site {
@@ -63,9 +65,12 @@ func (s *site) Send(f gateway.Send) {
 	}
 	s.sent = append(s.sent, fr)
 }
-func (s *site) Close(gateway.Close)      {}
-func (s *site) Ask(gateway.Ask)          {}
-func (s *site) Hello(uplink.Hello)       { s.hellos++ }
+func (s *site) Close(gateway.Close) {}
+func (s *site) Ask(gateway.Ask)     {}
+func (s *site) Hello(h uplink.Hello) {
+	s.hellos++
+	s.cloud.hello(s, h)
+}
 func (s *site) Sign(gateway.SignRequest) {}
 func (s *site) SignCheckpoint(origin string, size uint64, root holdfast.Hash) {
 	note, err := journal.SignCheckpoint(journal.CheckpointText(origin, size, root), origin, key("device"), nil)
@@ -79,11 +84,13 @@ func (s *site) Upload(u gateway.Upload, slice []byte) {
 		s.t.Fatalf("slice for %+v: %v", u, err)
 	}
 	s.uploads = append(s.uploads, u)
+	s.cloud.upload(s, u, slice)
 }
 
 func (s *site) open() error {
 	s.now.Boot++
 	s.now.Mono = 0
+	s.notes = nil // what was on its way to the last core went with it
 	var err error
 	var nonce [16]byte
 	nonce[0] = byte(s.now.Boot)
@@ -96,7 +103,7 @@ func (s *site) open() error {
 		},
 		Evidence: s.ev, Telemetry: s.tel, Snapshots: s.sn, Shell: s, Boot: s.now.Boot, Nonce: nonce,
 		Epochs:  [2]holdfast.Epoch{{byte(s.now.Boot), byte(s.now.Boot >> 8), 1}, {byte(s.now.Boot), byte(s.now.Boot >> 8), 2}},
-		Restart: s.restart,
+		Restart: s.restart, Journal: s.journal, Telem: s.journal,
 	})
 	s.restart = nil
 	return err

@@ -64,12 +64,7 @@ func Open(now holdfast.Instant, o Options) (l *Loop, rep Report, err error) {
 	if start.NewEpoch, err = l.newEpoch(&o, &rep); err != nil {
 		return nil, rep, err
 	}
-	for _, q := range rep.Evidence.Quarantined {
-		start.Quarantined = append(start.Quarantined, record.SegmentQuarantined{
-			Journal: holdfast.Evidence, File: q.Name, Offset: q.Offset, First: q.From, Repair: "pending",
-			Detail: fmt.Sprintf("records %d to %d of epoch %s: %s", q.From, q.To-1, q.Epoch, q.What),
-		})
-	}
+	start.Quarantined, start.Settled = l.gaps(state, &rep)
 	if start.NewEpoch != nil {
 		state.Next = 0
 	}
@@ -149,6 +144,12 @@ func (l *Loop) newEpoch(o *Options, rep *Report) (*record.EpochOpened, error) {
 		}
 		rep.NewEpoch, l.checkpoint = true, 0
 	}
+	if o.Restart != nil && o.Restart.Reason == record.EpochRestored && rep.Telemetry.Lost == nil {
+		// The image that was restored had the telemetry in it as well.
+		if err := l.logs[holdfast.Telemetry].NewEpoch(o.Epochs[1], string(b.Reason)); err != nil {
+			return nil, fmt.Errorf("new telemetry epoch: %w", err)
+		}
+	}
 	id := log.Identity()
 	b.Parent, b.ParentSize, b.ParentRoot = id.Parent, id.ParentSize, id.ParentRoot
 	return b, nil
@@ -183,7 +184,7 @@ func (l *Loop) recover(snaps journal.FS, rep *Report) (*gateway.State, error) {
 			if err != nil {
 				continue // a shortcut that leads nowhere; the journal is the truth
 			}
-			folded, attested, err := l.fold(state, epochs[i:], n, hash)
+			folded, attested, err := l.fold(state, epochs[i:], n, hash, rep)
 			if err == nil && attested {
 				rep.Snapshot, rep.Folded = n.String(), folded
 				return state, nil
@@ -191,7 +192,7 @@ func (l *Loop) recover(snaps journal.FS, rep *Report) (*gateway.State, error) {
 		}
 	}
 	state := gateway.NewState()
-	rep.Folded, _, err = l.fold(state, epochs, snapName{}, holdfast.Hash{})
+	rep.Folded, _, err = l.fold(state, epochs, snapName{}, holdfast.Hash{}, rep)
 	if err != nil {
 		return nil, fmt.Errorf("fold the evidence journal: %w", err)
 	}
@@ -200,7 +201,7 @@ func (l *Loop) recover(snaps journal.FS, rep *Report) (*gateway.State, error) {
 
 // fold applies the records of epochs to state, those of the first from the
 // snapshot's size on, and reports whether one of them attests the snapshot.
-func (l *Loop) fold(state *gateway.State, epochs []journal.EpochInfo, n snapName, hash holdfast.Hash) (folded uint64, attested bool, err error) {
+func (l *Loop) fold(state *gateway.State, epochs []journal.EpochInfo, n snapName, hash holdfast.Hash, rep *Report) (folded uint64, attested bool, err error) {
 	for i, e := range epochs {
 		from := e.First
 		l.checkpoint = 0
@@ -236,6 +237,14 @@ func (l *Loop) fold(state *gateway.State, epochs []journal.EpochInfo, n snapName
 				state.Skip(miss.To)
 				from = miss.To
 				continue
+			}
+			if d := (*journal.Damage)(nil); errors.As(err, &d) {
+				q, failed := l.logs[holdfast.Evidence].Quarantine(d)
+				if failed != nil {
+					return folded, attested, errors.Join(err, failed)
+				}
+				rep.Evidence.Quarantined = append(rep.Evidence.Quarantined, q)
+				continue // behind what can be read of it, at what is missing
 			}
 			if err != nil {
 				return folded, attested, err
