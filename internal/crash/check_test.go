@@ -303,10 +303,7 @@ func checkBooks(claims []claim, b *books) findings {
 		}
 	}
 	for _, x := range b.exceptions {
-		if x.State != "open" {
-			continue
-		}
-		f.add("evidence", "the cloud raised %s about session %s of %s: %s", x.Code, short(x.Session), x.Site, x.Detail)
+		f.add("evidence", "the cloud raised %s (%s) about session %s of %s: %s", x.Code, x.State, short(x.Session), x.Site, x.Detail)
 	}
 	return f
 }

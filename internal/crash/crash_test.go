@@ -364,7 +364,7 @@ func report(t *testing.T, sites []*site, c *tally, took time.Duration) {
 	line(sum.cdrs, "CDRs in the cloud")
 	line(sum.records, "evidence records of %d boots", sum.boots)
 	line(sum.bad, "findings")
-	t.Log(b.String())
+	t.Log(strings.TrimSpace(b.String()))
 	if sum.sessions < int64(c.total()/4) {
 		t.Errorf("only %d sessions beside %d kills: the test has hardly charged", sum.sessions, c.total())
 	}

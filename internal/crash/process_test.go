@@ -30,10 +30,7 @@ var build = sync.OnceValues(func() (p programs, err error) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		return p, fmt.Errorf("strace is needed to kill the gateway between write and sync: %w; install it (apt-get install strace), or run scripts/setup.sh", err)
 	}
-	dir, err := os.MkdirTemp("", "holdfast-crash-")
-	if err != nil {
-		return p, err
-	}
+	dir := os.Getenv(envPrograms)
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
 	p = programs{filepath.Join(dir, "holdfast-gateway"), filepath.Join(dir, "holdfast")}
@@ -47,12 +44,21 @@ var build = sync.OnceValues(func() (p programs, err error) {
 	return p, nil
 })
 
-// TestMain removes what build has made.
+// envPrograms is the directory for them, made and removed by TestMain.
+const envPrograms = "HOLDFAST_CRASH_PROGRAMS"
+
+// TestMain makes room for the programs.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if p, err := build(); err == nil {
-		os.RemoveAll(filepath.Dir(p.gateway))
+	dir, err := os.MkdirTemp("", "holdfast-crash-")
+	if err == nil {
+		err = os.Setenv(envPrograms, dir)
 	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
 	os.Exit(code)
 }
 
