@@ -48,6 +48,10 @@ func (e *RestartError) Error() string {
 // that a slow link shows progress, large enough that a fast one is not idle.
 const SliceBytes = 512 << 10
 
+// BatchBytes is how many bytes of records wait for one sync at most: half of
+// what the journal takes, so that a frame's own overhead never matters.
+const BatchBytes = journal.MaxBatch / 2
+
 // MaxRounds bounds how often one turn goes around for what the effects of a
 // round allow at once, such as an upload of what was just committed.
 const MaxRounds = 8
@@ -136,8 +140,16 @@ func (l *Loop) restart(now holdfast.Instant, r gateway.Restart) error {
 // commit appends the records and syncs each journal that got any, evidence
 // first: telemetry may refer to it, never the other way round.
 func (l *Loop) commit(records []gateway.Append) (done []gateway.Committed, err error) {
-	dirty := map[holdfast.Journal]bool{}
+	dirty, waiting := map[holdfast.Journal]bool{}, map[holdfast.Journal]int{}
 	for _, a := range records {
+		if waiting[a.Journal] += len(a.Bytes); waiting[a.Journal] > BatchBytes {
+			// A turn of very large messages takes more than one sync. That is no
+			// harm: nothing is released before the last of them.
+			if err := l.logs[a.Journal].Sync(); err != nil {
+				return nil, fmt.Errorf("sync %s journal: %w", a.Journal, err)
+			}
+			waiting[a.Journal] = len(a.Bytes)
+		}
 		if err := l.append(a); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/holdfast-ev/holdfast"
@@ -482,5 +483,25 @@ func TestOneSyncForManyChargers(t *testing.T) {
 	}
 	if len(s.sent) < 50 {
 		t.Errorf("%d answers, want 50", len(s.sent))
+	}
+}
+
+// TestTurnOfHugeMessages: more bytes in one turn than the journal takes in one
+// batch are still one turn.
+func TestTurnOfHugeMessages(t *testing.T) {
+	s := newSite(t)
+	if err := errors.Join(s.open(), s.connect(), s.install()); err != nil {
+		t.Fatal(err)
+	}
+	big := strings.Repeat("x", gateway.MaxFrameBytes-1000)
+	var in []gateway.Input
+	for i := range 2 * journal.MaxBatch / len(big) {
+		in = append(in, gateway.Frame{Conn: s.next, Raw: []byte(fmt.Sprintf(`[2,"g%d","DataTransfer",{"vendorId":"v","data":%q}]`, i, big))})
+	}
+	if err := s.turn(in...); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.sent) < len(in) {
+		t.Errorf("%d answers, want %d", len(s.sent), len(in))
 	}
 }
