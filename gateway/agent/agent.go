@@ -45,6 +45,7 @@ type agent struct {
 	signer   *signer
 	cursors  *cursors
 	metrics  *linkMetrics
+	inspect  *inspector
 
 	listening []string // addresses, for the report
 	restart   *gateway.Restart
@@ -101,6 +102,9 @@ func newAgent(cfg *Config, software string, log *slog.Logger, keys *Identity) (*
 	a.chargers = newChargerServer(cfg, log, []string{string(ocpp.V201), string(ocpp.V16)}, a.engine.feed)
 	a.link = newCloudLink(log, c, newProber(u, config), a.clock, keys.StatementKey)
 	a.signer = newSigner(log, keys.Signer)
+	a.inspect = newInspector(log, a.engine, func(j holdfast.Journal) (journal.FS, error) {
+		return durable.OpenDir(filepath.Join(cfg.Dir, map[holdfast.Journal]string{holdfast.Evidence: evidenceDir, holdfast.Telemetry: telemetryDir}[j]))
+	})
 	return a, nil
 }
 
@@ -125,10 +129,11 @@ func (a *agent) open(f *feed) (*core, error) {
 	a.log.Info("core recovered", "boot", boot, "seconds", time.Since(began).Seconds(), "created", found.Created,
 		"snapshot", found.Snapshot, "folded", found.Folded, "new_epoch", found.NewEpoch, "quarantined", len(found.Evidence.Quarantined))
 	return &core{
-		turn:   func(now holdfast.Instant, in []gateway.Input) error { return a.turn(l, now, in) },
-		later:  sh.later,
-		report: func() *Report { return a.report(l) },
-		close:  l.Close,
+		turn:     func(now holdfast.Instant, in []gateway.Input) error { return a.turn(l, now, in) },
+		later:    sh.later,
+		report:   func() *Report { return a.report(l) },
+		segments: func(j holdfast.Journal) []journal.SegmentInfo { return l.Log(j).Segments() },
+		close:    l.Close,
 	}, nil
 }
 
@@ -138,7 +143,11 @@ func (a *agent) turn(l *loop.Loop, now holdfast.Instant, in []gateway.Input) err
 		a.cursors.take(i)
 		a.metrics.take(i)
 	}
+	before := l.Core().Counters()
 	err := l.Turn(now, in)
+	if after := l.Core().Counters(); after.Repaired > before.Repaired {
+		a.log.Info("the cloud's copy took the place of damaged records", "gaps_left", len(l.Core().State().Gaps))
+	}
 	if again := (*loop.RestartError)(nil); errors.As(err, &again) {
 		a.restart = &again.Restart
 	}
@@ -155,8 +164,9 @@ func (a *agent) options(boot uint32, sh loop.Shell) (o loop.Options, err error) 
 	rand.Read(o.Epochs[0][:])
 	rand.Read(o.Epochs[1][:])
 	stamp := func() holdfast.UnixMilli { return a.clock.Now().Wall }
-	o.Journal = journal.Options{MaxBytes: a.cfg.Storage.EvidenceMiB << 20, Clock: stamp}
-	o.Telem = journal.Options{MaxBytes: a.cfg.Storage.TelemetryMiB << 20, Clock: stamp}
+	segment := a.cfg.Storage.SegmentKiB << 10
+	o.Journal = journal.Options{SegmentBytes: segment, MaxBytes: a.cfg.Storage.EvidenceMiB << 20, Clock: stamp}
+	o.Telem = journal.Options{SegmentBytes: segment, MaxBytes: a.cfg.Storage.TelemetryMiB << 20, Clock: stamp}
 	for name, dst := range map[string]*journal.FS{evidenceDir: &o.Evidence, telemetryDir: &o.Telemetry, snapshotsDir: &o.Snapshots} {
 		dir, err := durable.MakeDir(filepath.Join(a.cfg.Dir, name))
 		if err != nil {
@@ -189,7 +199,8 @@ func (a *agent) report(l *loop.Loop) *Report {
 	return &Report{
 		Status: l.Core().Status(a.clock.Now()), Sockets: a.chargers.connected(), Listening: a.listening,
 		OldestUnsynced: oldestUnsynced(l.Log(holdfast.Evidence), a.cursors),
-		counters:       cloneCounters(l.Core().Counters()),
+		Inspection:     a.inspect.report(), Refused: a.link.refusal(),
+		counters: cloneCounters(l.Core().Counters()),
 	}
 }
 
@@ -288,6 +299,7 @@ func (a *agent) serve(ctx context.Context, s *servers) error {
 	watchCtx, endWatch := context.WithCancel(context.Background())
 	watch.Go(func() { a.watch(watchCtx) })
 	watch.Go(func() { a.notify(watchCtx) })
+	watch.Go(func() { a.inspect.run(watchCtx) })
 
 	var err error
 	select {

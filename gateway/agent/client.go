@@ -78,6 +78,9 @@ type callError struct {
 	detail string
 	later  time.Duration // > 0: the cloud named a time
 	status int           // of HTTP; 0 when the answer had the right one
+
+	code     string        // evidence refused: of the exception that the cloud raised
+	expected *holdfast.Seq // evidence refused: where the cloud's good copy ends
 }
 
 func (e *callError) Error() string { return e.detail }
@@ -245,6 +248,9 @@ func problemOf(call string, resp *http.Response) error {
 		Title   string `json:"title"`
 		Detail  string `json:"detail"`
 		LaterMs int64  `json:"later_ms"`
+
+		Code     string        `json:"code"`
+		Expected *holdfast.Seq `json:"expected"`
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if json.Unmarshal(body, &p) == nil && p.Title != "" {
@@ -252,6 +258,7 @@ func problemOf(call string, resp *http.Response) error {
 		if p.Detail != "" {
 			e.detail += ": " + clipDetail(p.Detail)
 		}
+		e.code, e.expected = clipText(p.Code), p.Expected
 	}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:

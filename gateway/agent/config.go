@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/gateway"
+	"github.com/holdfast-ev/holdfast/journal"
 )
 
 // Bounds of a configuration. One outside them is refused when it is read.
@@ -115,6 +116,11 @@ type StorageConfig struct {
 	// KeepFreeMiB is what the evidence journal leaves free on the disk, 1 to 65536
 	// MiB. Default 32.
 	KeepFreeMiB int64 `yaml:"keep_free_mib"`
+	// SegmentKiB is the size at which a segment of a journal is sealed, 4 to 65536
+	// KiB. Damage in a sealed segment sets the whole segment aside until the
+	// cloud's copy takes its place, so smaller ones lose less; larger ones are
+	// fewer files. Default 1024.
+	SegmentKiB int64 `yaml:"segment_kib"`
 }
 
 // A ChargerConfig is one charger that may connect.
@@ -141,6 +147,7 @@ const (
 	DefaultEvidenceMiB      = 256
 	DefaultTelemetryMiB     = 64
 	DefaultKeepFreeMiB      = 32
+	DefaultSegmentKiB       = journal.DefaultSegmentBytes >> 10
 )
 
 // A Problem is one thing wrong with a configuration file.
@@ -230,6 +237,7 @@ func (c *Config) complete() {
 	num(&c.Storage.EvidenceMiB, DefaultEvidenceMiB)
 	num(&c.Storage.TelemetryMiB, DefaultTelemetryMiB)
 	num(&c.Storage.KeepFreeMiB, DefaultKeepFreeMiB)
+	num(&c.Storage.SegmentKiB, DefaultSegmentKiB)
 }
 
 // A checker collects problems with values.
@@ -294,6 +302,7 @@ func (c *Config) Validate() error {
 	k.span("storage.evidence_mib", c.Storage.EvidenceMiB, 16, 65_536, "MiB")
 	k.span("storage.telemetry_mib", c.Storage.TelemetryMiB, 4, 65_536, "MiB")
 	k.span("storage.keep_free_mib", c.Storage.KeepFreeMiB, 1, 65_536, "MiB")
+	k.span("storage.segment_kib", c.Storage.SegmentKiB, 4, journal.MaxSegmentBytes>>10, "KiB")
 	c.checkChargers(k)
 	if len(k.problems) > 0 {
 		return &ConfigError{k.problems}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/gateway"
+	"github.com/holdfast-ev/holdfast/journal"
 )
 
 // Bounds of the engine.
@@ -41,6 +42,8 @@ type core struct {
 	later func() []gateway.Input
 	// report says how the core is.
 	report func() *Report
+	// segments lists what a journal has on the disk.
+	segments func(holdfast.Journal) []journal.SegmentInfo
 	// close lets go of files. It is called once, after the last turn.
 	close func() error
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 
@@ -44,6 +45,7 @@ type cloudLink struct {
 	mu       sync.Mutex
 	bell     *feed     // whose doorbell is connected or being connected
 	busyTill time.Time // the cloud said: not before
+	refused  *Refusal  // the last upload, if the cloud refused its bytes
 	stopped  bool
 }
 
@@ -143,6 +145,7 @@ func (l *cloudLink) upload(f *feed, u gateway.Upload, slice []byte) {
 				done.Mismatch = &mismatch.Expected
 				l.log.Info("the cloud expects another position", "journal", string(u.Journal), "epoch", u.Epoch.String(), "sent", uint64(u.First), "expected", mismatch.Expected)
 			}
+			l.noteRefused(slot, err)
 			return err
 		})
 		if failed != nil {
@@ -225,6 +228,31 @@ func (l *cloudLink) noteBusy(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.busyTill = time.Now().Add(e.later)
+}
+
+// noteRefused keeps the refusal of an upload whose bytes do not verify, until an
+// upload works: sending them again does not help, and a person has to know why
+// the backlog stays.
+func (l *cloudLink) noteRefused(slot uplink.Slot, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.refused = nil
+	}
+	e := (*callError)(nil)
+	if !errors.As(err, &e) || e.status != http.StatusUnprocessableEntity || e.code == "" {
+		return
+	}
+	l.refused = &Refusal{Journal: slot.Journal, Epoch: slot.Epoch, First: slot.First, Code: e.code, Expected: e.expected, Detail: e.detail}
+	l.log.Error("the cloud refuses an upload: its bytes do not verify there", "journal", string(slot.Journal), "epoch", slot.Epoch.String(),
+		"first", uint64(slot.First), "code", e.code, "expected", e.expected, "detail", e.detail)
+}
+
+// refusal returns the last upload if it was refused.
+func (l *cloudLink) refusal() *Refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
 }
 
 // tooEarly answers a call that comes before the time that the cloud named,

@@ -131,6 +131,19 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	gauge("holdfast_journal_records", "Records in the evidence journal's epoch.", float64(r.Records))()
 	gauge("holdfast_journal_unsynced_records", "Evidence records that the cloud has not reconciled.", float64(r.Backlog))()
 	gauge("holdfast_journal_bytes", "Bytes of the evidence journal.", float64(r.Bytes))()
+	missing := uint64(0)
+	for _, g := range r.Gaps {
+		missing += uint64(g.To - g.First)
+	}
+	gauge("holdfast_journal_missing_records", "Records of both journals that cannot be read: their segments are set aside or gone.", float64(missing))()
+	count("holdfast_journal_segments_checked_total", "Sealed segments that were read and checked in the background.", float64(r.Inspection.Segments))()
+	count("holdfast_journal_quarantined_total", "Damaged pieces of the journals that were set aside.", float64(r.counters.Quarantined))()
+	count("holdfast_journal_repaired_total", "Gaps in the journals that the cloud's copy has filled.", float64(r.counters.Repaired))()
+	refused := 0.0
+	if r.Refused != nil {
+		refused = 1
+	}
+	gauge("holdfast_upload_refused", "1 while the cloud refuses what is to be uploaded next.", refused)()
 	gauge("holdfast_journal_free_bytes", "Bytes that the evidence journal may grow by.", float64(r.FreeBytes))()
 	gauge("holdfast_oldest_unsynced_timestamp_seconds", "When the oldest record that is not reconciled was written; 0: none.", float64(r.OldestUnsynced)/1000)()
 	gauge("holdfast_sessions_running", "Sessions that are running.", float64(len(r.Sessions)))()

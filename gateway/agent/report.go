@@ -23,8 +23,23 @@ type Report struct {
 	// OldestUnsynced is when the oldest evidence record that the cloud has not
 	// reconciled was written; 0 when there is none.
 	OldestUnsynced holdfast.UnixMilli `json:"oldest_unsynced,omitempty"`
+	// Inspection is how far the check of what lies in the journals is.
+	Inspection Inspection `json:"inspection"`
+	// Refused is the last upload if the cloud refused it: its bytes do not fit what
+	// the cloud knows, and a person has to look.
+	Refused *Refusal `json:"refused,omitempty"`
 
 	counters gateway.Counters
+}
+
+// A Refusal is the cloud's answer to an upload whose bytes do not verify there.
+type Refusal struct {
+	Journal  holdfast.Journal `json:"journal"`
+	Epoch    holdfast.Epoch   `json:"epoch"`
+	First    holdfast.Seq     `json:"first"`              // of the upload
+	Code     string           `json:"code"`               // of the exception that the cloud raised
+	Expected *holdfast.Seq    `json:"expected,omitempty"` // where the cloud's good copy ends
+	Detail   string           `json:"detail"`
 }
 
 // cloneCounters copies counts out of the core's goroutine.

@@ -72,6 +72,12 @@ func printStatus(out io.Writer, r *agent.Report) error {
 	fmt.Fprintf(w, "held\t%s\n", heldLine(r))
 	fmt.Fprintf(w, "access list\t%s\n", listLine(r))
 	fmt.Fprintf(w, "journal\t%d records, %s on disk, room for %s\n", r.Records, bytesOf(r.Bytes), roomOf(r.FreeBytes))
+	for _, g := range r.Gaps {
+		fmt.Fprintf(w, "damaged\t%s\n", gapLine(g))
+	}
+	if x := r.Refused; x != nil {
+		fmt.Fprintf(w, "refused\tthe cloud does not take %s records from %d on: %s: %s\n", x.Journal, x.First, x.Code, x.Detail)
+	}
 	fmt.Fprintf(w, "clock\t%s, %s\n", r.Now.Wall, qualityWords(r.Now.Quality))
 	if r.Recoveries > 0 {
 		fmt.Fprintf(w, "disk\tthe core was recovered %d times since the start: look at the log\n", r.Recoveries)
@@ -108,6 +114,17 @@ func heldLine(r *agent.Report) string {
 		s += ", the oldest of " + r.OldestUnsynced.String()
 	}
 	return s
+}
+
+func gapLine(g gateway.Gap) string {
+	what := "waiting for the cloud's copy"
+	if g.Lost {
+		what = "the cloud has no copy"
+	}
+	if g.File == "" {
+		return fmt.Sprintf("%s records %d to %d: %s; %s", g.Journal, g.First, g.To-1, g.Detail, what)
+	}
+	return fmt.Sprintf("%s records %d to %d, %s at offset %d: %s; %s", g.Journal, g.First, g.To-1, g.File, g.Offset, g.Detail, what)
 }
 
 func listLine(r *agent.Report) string {
