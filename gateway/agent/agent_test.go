@@ -41,7 +41,8 @@ type books struct {
 	// received are the records by journal and epoch, in order.
 	received map[string][]record.Record
 	statKey  []byte
-	refuse   int // status to answer hellos with; 0: welcome
+	refuse   int  // status to answer hellos with; 0: welcome
+	spurn    bool // answer uploads with evidence-refused
 }
 
 func newBooks(t testing.TB) *books {
@@ -74,6 +75,8 @@ func (b *books) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			out.Cursors = append(out.Cursors, uplink.Cursor{Journal: head.Journal, Epoch: head.Epoch, Received: n, Reconciled: n})
 		}
 		answerJSON(w, 200, out)
+	case len(part) == 7 && b.spurn:
+		answerJSON(w, 422, map[string]any{"title": "The journal bytes do not verify", "detail": "came again with another leaf", "code": "EVID_FORK", "expected": 7})
 	case len(part) == 7 && r.Method == http.MethodPut:
 		b.upload(w, part[4]+part[5], part[6], body)
 	default:
