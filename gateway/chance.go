@@ -35,8 +35,6 @@ func (c *chance) nonce12() (n [12]byte) {
 	return n
 }
 
-func (c *chance) key() [32]byte { return c.block() }
-
 // below returns a number in [0, n); n must be positive.
 func (c *chance) below(n int64) int64 {
 	b := c.block()

@@ -301,3 +301,44 @@ func TestLargestFrameFitsARecord(t *testing.T) {
 		t.Error("a refused frame left records")
 	}
 }
+
+// What the cloud has reconciled is kept for its backup horizon, so that a cloud
+// restored from yesterday's backup can be sent it again; when there is no room
+// for a session, room goes before comfort.
+func TestPruningKeepsTheBackupHorizon(t *testing.T) {
+	b := newBench(t)
+	up := func() {
+		n := uint64(b.next[holdfast.Evidence])
+		b.step(gateway.LinkUp{Welcome: uplink.Welcome{Cursors: []uplink.Cursor{{Journal: holdfast.Evidence, Epoch: evidenceEpoch, Received: n, Reconciled: n}}}})
+	}
+	pruned := func() (before holdfast.Seq) {
+		r := b.step(gateway.Tick{})
+		for _, p := range r.Prune {
+			if p.Journal == holdfast.Evidence {
+				before = p.Before
+			}
+		}
+		return before
+	}
+	const day = 24 * 3_600_000
+	dayOf := map[int]holdfast.Seq{}
+	for d := range 40 {
+		dayOf[d] = b.next[holdfast.Evidence]
+		b.installed(uint64(d+1), "CARD1")
+		if d == 1 || d == 38 {
+			b.step(gateway.SnapshotStored{Size: uint64(b.next[holdfast.Evidence])})
+			b.step(gateway.SnapshotStored{Size: uint64(b.next[holdfast.Evidence])})
+		}
+		b.pass(day)
+		up()
+	}
+	before := pruned()
+	if before == 0 || before > dayOf[11] {
+		t.Errorf("on day 40 records before %d may go; those of the last 30 days begin at %d", before, dayOf[10])
+	}
+	b.step(gateway.Space{FreeBytes: 1000})
+	b.pass(gateway.PruneEveryMillis)
+	if got := pruned(); got <= before {
+		t.Errorf("without room only records before %d may go", got)
+	}
+}

@@ -118,8 +118,13 @@ func (g *Gateway) checkpoints() {
 	}
 }
 
-// prune gives back the space of what is reconciled, past the backup horizon and
-// before the older of the two snapshots that recovery can begin from.
+// BackupHorizonMillis is how long reconciled evidence is kept all the same: a
+// cloud that was restored from a backup of this age can be sent it again.
+const BackupHorizonMillis = 30 * dayMillis
+
+// prune gives back the space of what is reconciled: before the older of the two
+// snapshots that recovery can begin from, and past the backup horizon. When a
+// session finds no room, the horizon gives way.
 func (g *Gateway) prune() {
 	if len(g.snapshots) < 2 {
 		return
@@ -132,7 +137,21 @@ func (g *Gateway) prune() {
 		before := c.Reconciled
 		if c.Journal == holdfast.Evidence {
 			before = min(before, oldest)
+			if g.room() {
+				before = min(before, uint64(g.horizon()))
+			}
 		}
 		g.ready.Prune = append(g.ready.Prune, Prune{c.Journal, c.Epoch, holdfast.Seq(before)})
 	}
+}
+
+// horizon is the first record of the youngest day that is past the backup
+// horizon: everything before it is older still.
+func (g *Gateway) horizon() (before holdfast.Seq) {
+	for _, m := range g.state.Marks {
+		if m.At <= g.clock()-BackupHorizonMillis {
+			before = m.Seq
+		}
+	}
+	return before
 }

@@ -40,9 +40,10 @@ type State struct {
 	Tariffs  map[holdfast.Hash][]byte        `json:"tariffs"`          // signed bytes of those that live sessions need
 	Chargers map[holdfast.ChargerID]*Charger `json:"chargers"`
 	Sessions map[holdfast.SessionID]*Session `json:"sessions"`
-	Pending  map[holdfast.Seq]*Decision      `json:"pending"` // accepted, no session yet
-	Done     []string                        `json:"done"`    // ids of directives with an outcome, oldest first
-	Issued   map[string]bool                 `json:"issued"`  // directives whose command went out and has no outcome yet
+	Pending  map[holdfast.Seq]*Decision      `json:"pending"`         // accepted, no session yet
+	Done     []string                        `json:"done"`            // ids of directives with an outcome, oldest first
+	Issued   map[string]bool                 `json:"issued"`          // directives whose command went out and has no outcome yet
+	Marks    []Mark                          `json:"marks,omitempty"` // where each day of Epoch began, oldest first
 	Versions map[string]uint64               `json:"versions"`
 	Gaps     []Gap                           `json:"gaps,omitempty"` // records that cannot be read, sorted
 }
@@ -63,6 +64,30 @@ type LinkNow struct {
 type TariffNow struct {
 	Ref   record.TariffRef `json:"ref"`
 	Bytes []byte           `json:"bytes"` // the signed statement
+}
+
+// A Mark says where a day of the journal began, for what is kept for a number of
+// days.
+type Mark struct {
+	Seq holdfast.Seq       `json:"seq"`
+	At  holdfast.UnixMilli `json:"at"`
+}
+
+// MaxMarks bounds the days that are remembered. Beyond it the oldest two are
+// taken as one.
+const MaxMarks = 400
+
+const dayMillis = 24 * 3600 * 1000
+
+// mark notes the first record of a day. A clock that goes back begins no day.
+func (s *State) mark(r record.Record) {
+	if n := len(s.Marks); !r.At.Wall.Plausible() || n > 0 && r.At.Wall < s.Marks[n-1].At+dayMillis {
+		return
+	}
+	if len(s.Marks) >= MaxMarks {
+		s.Marks = slices.Delete(s.Marks, 1, 2)
+	}
+	s.Marks = append(s.Marks, Mark{r.Seq, r.At.Wall})
 }
 
 // A Charger is what is known for good about a charger.
@@ -108,6 +133,7 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 		return fmt.Errorf("record %d where %d is due", r.Seq, s.Next)
 	}
 	s.Next++
+	s.mark(r)
 	if !r.Session.IsZero() {
 		return s.applySession(r)
 	}
@@ -172,7 +198,7 @@ func (s *State) applyEpoch(r record.Record, leaf holdfast.Hash) error {
 	if r.Seq != 0 {
 		return fmt.Errorf("epoch opened at %d, want 0", r.Seq)
 	}
-	s.Next = 1
+	s.Next, s.Marks = 1, nil
 	s.NextTx = int32(binary.BigEndian.Uint32(leaf[:4])&0x3fffffff) + 1
 	pending := s.Pending
 	s.Pending = map[holdfast.Seq]*Decision{}
