@@ -29,7 +29,7 @@ import (
 //	cut FILE LENGTH        cut a file
 func TestJournalScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:   filepath.Join("testdata", "journal"),
+		Dir: filepath.Join("testdata", "journal"),
 		Setup: func(env *testscript.Env) error {
 			return layJournal(filepath.Join(env.WorkDir, "gw"), vector.Key(t))
 		},

@@ -13,9 +13,6 @@ import (
 	"github.com/holdfast-ev/holdfast/gateway"
 )
 
-// closeTimeout bounds the polite end of a connection.
-const closeTimeout = 5 * time.Second
-
 // An outgoing is a frame for a charger, or the end of its connection.
 type outgoing struct {
 	frame  []byte
@@ -165,7 +162,8 @@ func (c *chargerConn) answersPing(ctx context.Context) bool {
 	return true
 }
 
-// finish ends the connection politely, which takes up to closeTimeout.
+// finish ends the connection politely, which takes up to the 5 s of the library's
+// closing handshake.
 func (c *chargerConn) finish(code websocket.StatusCode, reason string) {
 	c.mute.Store(true)
 	c.once.Do(func() {
