@@ -25,6 +25,7 @@ type Exception struct {
 	Resolved holdfast.UnixMilli `json:"resolved,omitempty"`
 	Evidence []holdfast.Pos     `json:"evidence"`
 	Archive  string             `json:"archive,omitempty"` // bytes that were set aside
+	Range    *Range             `json:"range,omitempty"`   // records that the gateway could not read
 }
 
 // The states of an exception. One that later evidence answered is resolved; it

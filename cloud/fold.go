@@ -184,6 +184,8 @@ func (f *fold) fact(st *stream, pos holdfast.Pos, r record.Record) error {
 		return f.link(r.At, b)
 	case *record.DirectiveDone:
 		return f.done(b)
+	case *record.SegmentQuarantined:
+		return f.gap(pos, b)
 	case *record.StatementInstalled:
 		return f.tariff(b)
 	case *record.ExceptionRaised:
