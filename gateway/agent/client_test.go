@@ -209,7 +209,9 @@ func TestAnswersAndTheirCauses(t *testing.T) {
 			w.WriteHeader(503)
 		}, holdfast.CauseCloudBusy, "", uplink.MaxLaterMillis * time.Millisecond},
 		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, holdfast.CauseCloudError, "HTTP 500", 0},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound) }, holdfast.CauseCloudError, "HTTP 302", 0},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
+		}, holdfast.CauseCloudError, "HTTP 302", 0},
 		{"captive portal", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>please log in")) }, holdfast.CauseCloudError, "not the protocol", 0},
 		{"not JSON", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
