@@ -124,12 +124,9 @@ func (s *site) enrol(t *testing.T, versions []charger.Version) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("enrol %s: %w: %s", s.name, err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free now, and the same for all lives
-	if err != nil {
+	if s.ocpp, err = freePort(); err != nil {
 		return err
 	}
-	s.ocpp = l.Addr().String()
-	l.Close()
 	var b strings.Builder
 	fmt.Fprintf(&b, "dir: %q\nocpp:\n  listen: %q\n  ping_seconds: 5\nlocal:\n  socket: %q\nchargers:\n", s.data, s.ocpp, s.socket)
 	for i := range versions {
@@ -140,6 +137,20 @@ func (s *site) enrol(t *testing.T, versions []charger.Version) error {
 		fmt.Fprintf(&b, "  - id: %s\n    password_hash: %q\n    max_power_w: %d\n", s.charger(i), hash, maxPower)
 	}
 	return os.WriteFile(s.config, []byte(b.String()), 0o600)
+}
+
+// freePort returns a loopback address for all lives of a gateway. The port lies
+// below those that the kernel gives to outgoing connections, so that nobody gets
+// it while the gateway is dead.
+func freePort() (string, error) {
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+randv2.IntN(12_000)))
+		if err != nil {
+			continue // taken
+		}
+		return l.Addr().String(), l.Close()
+	}
+	return "", errors.New("no free port from 20000 to 32000")
 }
 
 // furnish runs the gateway once, until it holds the list and the tariff, and
