@@ -107,8 +107,11 @@ func (s *Session) pairDoubts() (ds []Doubt) {
 		ds = append(ds, Doubt{DoubtMissingStop, "closed without a stop message (" + s.Ended.Reason + "); billed up to the last register that arrived", false})
 	}
 	switch {
-	case s.Opened.Source == record.StartRefused:
-		ds = append(ds, Doubt{DoubtRefused, "the charger delivered energy although the credential was refused", s.Meter.Energy() > 0})
+	case s.Opened.Source == record.StartRefused && s.Meter.Energy() > 0:
+		ds = append(ds, Doubt{DoubtRefused, "the charger delivered energy although the credential was refused", true})
+	case s.Opened.Source == record.StartRefused && len(s.Meter.Spans) == 0:
+		ds = append(ds, Doubt{DoubtRefused, "the charger began although the credential was refused, and no register says whether energy flowed", false})
+	case s.Opened.Source == record.StartRefused: // it was told to stop and did
 	case s.Opened.Decision == nil:
 		ds = append(ds, Doubt{DoubtNoDecision, "the charger started on its own while it could not ask", false})
 	}

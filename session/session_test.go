@@ -65,6 +65,11 @@ func codes(s *session.Session) (out []string) {
 }
 
 func TestBill(t *testing.T) {
+	refused := func(reg *holdfast.WattHours) record.Record {
+		r := opened(reg)
+		r.Body.(*record.SessionOpened).Source, r.Body.(*record.SessionOpened).Decision = record.StartRefused, nil
+		return r
+	}
 	tests := []struct {
 		name    string
 		records []record.Record
@@ -81,6 +86,9 @@ func TestBill(t *testing.T) {
 		{"no register at all", []record.Record{opened(nil), ended(3600, nil)}, 0, []string{session.DoubtNoRegister}, true, false},
 		{"nothing happened", []record.Record{opened(wh(1000)), ended(100, wh(1000))}, 0, nil, false, true},
 		{"parked", []record.Record{opened(wh(1000)), ended(7200, wh(1000))}, 0, nil, false, false},
+		{"refused and obeyed", []record.Record{refused(wh(1000)), ended(10, wh(1000))}, 0, nil, false, true},
+		{"refused and not obeyed", []record.Record{refused(wh(1000)), ended(600, wh(2000))}, 1000, []string{session.DoubtRefused}, true, false},
+		{"refused and no register", []record.Record{refused(nil), ended(600, nil)}, 0, []string{session.DoubtRefused}, false, true},
 		{"absurd register", []record.Record{opened(wh(1000)), reading(60, 1<<62, session.WhyHourly), ended(3600, wh(8000))}, 7000, []string{session.DoubtRegister}, true, false},
 	}
 	for _, tc := range tests {
