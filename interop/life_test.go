@@ -50,7 +50,7 @@ func (s *site) done(what, id string) bookDirective {
 // operator do on a good day, and the two refusals.
 func TestLifeOfAChargePoint16(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "life16", "CP-1", "CP-2")
+	s := newSite(t, "life16", "CP-1", "CP-2", "CP-3")
 	c := newChargePoint(t, s, "CP-1", setup{})
 	if got := ordered[*remotetrigger.TriggerMessageRequest](c.peer); got.RequestedMessage != core.BootNotificationFeatureName {
 		t.Errorf("a charger that the gateway does not know was asked for %s", got.RequestedMessage)
@@ -85,6 +85,7 @@ func TestLifeOfAChargePoint16(t *testing.T) {
 
 	s.commands16(c)
 	s.absent("CP-2")
+	s.refused(newChargePoint(t, s, "CP-3", setup{}))
 	s.remote16(c)
 	s.balanced(metered{charger: "CP-1", start: 10_000, stop: 11_250}, metered{charger: "CP-1", start: 11_250, stop: 12_000})
 	s.life("CP-1", "ocpp1.6", "Model 16")
@@ -274,6 +275,32 @@ func (s *site) remote201(c *station) {
 	}
 	s.done("remote stop", id)
 	c.tell(moment{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonRemoteStop, tx: "tx-2", seq: 1, at: seconds(time.Now()), wh: 22_000})
+}
+
+// refused: a charge point starts without asking first, for a card that may not
+// charge. What it says is a fact and is kept; it is told to stop, and as no
+// energy flowed nothing is billed and nobody is bothered.
+func (s *site) refused(c *chargePoint) {
+	s.t.Helper()
+	c.boot()
+	at := seconds(time.Now())
+	got := must(c.peer, "start", c.starting(stolen, 500, at))
+	if got.IdTagInfo.Status != types16.AuthorizationStatusBlocked || got.TransactionId <= 0 {
+		s.t.Errorf("a start for a revoked card is answered with %+v %+v", got, got.IdTagInfo)
+	}
+	if order := ordered[*core.RemoteStopTransactionRequest](c.peer); order.TransactionId != got.TransactionId {
+		s.t.Errorf("the order to stop names transaction %d, want %d", order.TransactionId, got.TransactionId)
+	}
+	must(c.peer, "stop", c.ending(got.TransactionId, "", 500, at.Add(time.Second)))
+	eventually(s.t, "the refused session in the books", func() (bool, any) {
+		all := list[bookSession](s.t, "/v1/sessions", url.Values{"site": {s.name}, "charger": {c.id}, "running": {"false"}})
+		return len(all) == 1 && all[0].Wh == 0 && all[0].Source == string(record.StartRefused), all
+	})
+	for _, cdr := range list[bookCDR](s.t, "/v1/cdrs", url.Values{"site": {s.name}}) {
+		if cdr.Wh == 0 {
+			s.t.Errorf("a refused session is billed: %+v", cdr)
+		}
+	}
 }
 
 // absent: a command to a charger that is not there is refused at once, and says

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/holdfast-ev/holdfast/cloud/server"
@@ -22,6 +23,7 @@ type world struct {
 	cloud   *server.Server
 	api     *api
 	spawn   chan job
+	sites   atomic.Int64 // made so far
 }
 
 // A job is a process to start.

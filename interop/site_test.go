@@ -97,6 +97,7 @@ type site struct {
 // gateway, starts it, and waits until it is online with access list and tariff.
 func newSite(t *testing.T, name string, chargers ...string) *site {
 	t.Helper()
+	name = fmt.Sprintf("%s-%d", name, here.sites.Add(1)) // go test -count makes it again
 	base := filepath.Join(here.dir, name)
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		t.Fatal(err)
