@@ -99,6 +99,8 @@ func run(t *testing.T, b *bench, d *datadriven.TestData) {
 	case "space":
 		n, _ := strconv.ParseInt(d.CmdArgs[0].Key, 10, 64)
 		b.step(gateway.Space{FreeBytes: n})
+	case "signed":
+		b.step(gateway.Signed{ID: 1, Bytes: []byte("a receipt")})
 	case "crash":
 		b.crash()
 	case "quit":

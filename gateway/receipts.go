@@ -12,19 +12,21 @@ import (
 )
 
 // receipt asks the device key for the receipt of a session that has just ended.
-// Nobody waits for it: signing may take a TPM tens of milliseconds.
-func (g *Gateway) receipt(ses *Session) {
+// Nobody waits for it: signing may take a TPM tens of milliseconds. It reports
+// whether there will be an answer.
+func (g *Gateway) receipt(ses *Session) bool {
 	if ses.Opened == nil || ses.ClosedByUs() {
-		return // a person or a late stop comes first
+		return false // a person or a late stop comes first
 	}
 	payload, err := receipt.Encode(g.receiptFor(ses))
 	if err != nil {
 		g.raise(record.Record{Session: ses.ID, Charger: ses.Charger}, "EVID_RECEIPT", "no receipt can be made: "+err.Error())
-		return
+		return false
 	}
 	g.lastID++
 	g.signs[g.lastID] = ses.ID
 	g.ready.Signs = append(g.ready.Signs, SignRequest{ID: g.lastID, Typ: statement.TypReceipt, Payload: payload})
+	return true
 }
 
 func (g *Gateway) receiptFor(ses *Session) receipt.Receipt {
@@ -89,6 +91,7 @@ func (g *Gateway) signed(in Signed) {
 		return
 	}
 	delete(g.signs, in.ID)
+	g.checkpoint.want = true
 	ses := g.state.Sessions[id]
 	if ses == nil {
 		return
