@@ -27,6 +27,7 @@ func (g *Gateway) transaction(m message, tx ocpp.Transaction) ocpp.Answer {
 
 // begin opens a session, after a decision where the message names a driver.
 func (g *Gateway) begin(m message, tx ocpp.Transaction) ocpp.Answer {
+	g.vacate(m.conn.charger, tx.EVSE)
 	if tx.Token == nil {
 		return g.open(m, tx, nil, nil)
 	}
@@ -40,6 +41,17 @@ func (g *Gateway) begin(m message, tx ocpp.Transaction) ocpp.Answer {
 		return nil
 	}
 	return g.transactionDecided(m, tx, v)
+}
+
+// vacate closes what runs on an EVSE on which the charger has begun something
+// else. It comes before the decision about that: what is over must not count
+// against the driver who is there now.
+func (g *Gateway) vacate(id holdfast.ChargerID, evse int) {
+	for _, old := range g.state.running(id) {
+		if old.EVSE() == evse && evse != 0 {
+			g.abandon(old, session.ReasonReplaced)
+		}
+	}
 }
 
 // transactionDecided goes on with a start, or with a driver's identification
@@ -67,11 +79,7 @@ func (g *Gateway) transactionDecided(m message, tx ocpp.Transaction, v access.De
 // do not like is still one. A refused one is told to stop.
 func (g *Gateway) open(m message, tx ocpp.Transaction, d *Decision, auth *ocpp.AuthAnswer) ocpp.Answer {
 	id := m.conn.charger
-	for _, old := range g.state.running(id) {
-		if old.EVSE() == tx.EVSE && tx.EVSE != 0 {
-			g.abandon(old, session.ReasonReplaced)
-		}
-	}
+	g.vacate(id, tx.EVSE) // again: one may have begun while the cloud was asked
 	b := g.opening(m, tx, d)
 	if auth == nil && tx.Token != nil {
 		auth = &ocpp.AuthAnswer{Status: ocpp.AuthAccepted}
