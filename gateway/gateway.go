@@ -129,6 +129,7 @@ func (g *Gateway) Begin(now holdfast.Instant, s Start) {
 	for _, ses := range g.allRunning() {
 		g.adopt(ses)
 	}
+	g.lapse()
 	g.askReceipts()
 	g.checkpoint.want = true
 }
