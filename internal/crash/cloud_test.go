@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,8 +37,10 @@ type cloud struct {
 // newCloud starts a cloud with its store in a directory of its own.
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
+	log := &cloudErrors{}
 	s, err := server.Start(context.WithoutCancel(t.Context()), server.Options{
 		DataDir: t.TempDir(), APIAddr: "127.0.0.1:0", GatewayAddr: "127.0.0.1:0", Version: "crash",
+		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -45,12 +49,36 @@ func newCloud(t *testing.T) *cloud {
 		if err := s.Close(); err != nil {
 			t.Errorf("close the cloud: %v", err)
 		}
+		if t.Failed() {
+			t.Logf("what the cloud called an error:\n%s", log.String())
+		}
 	})
 	c := &cloud{gateways: s.GatewayURL(), api: s.APIURL(), token: s.Token()}
 	if err := c.call(http.MethodPost, "/v1/tariffs", map[string]any{"ocpi": json.RawMessage(tariffJSON)}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// cloudErrors keeps the first errors that the cloud logs, for a test that fails.
+type cloudErrors struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (f *cloudErrors) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.buf.Len() < 16<<10 {
+		f.buf.Write(p)
+	}
+	return len(p), nil
+}
+
+func (f *cloudErrors) String() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.buf.String()
 }
 
 // call sends one request; in and out may be nil.
