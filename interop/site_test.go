@@ -90,7 +90,6 @@ type site struct {
 	uplink  *faultproxy.Proxy
 	process *exec.Cmd
 	exited  chan error
-	orderly bool // the last end of the process was asked for
 }
 
 // newSite makes a site of the given name and chargers at the cloud, enrols its

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -237,6 +236,3 @@ func list[T any](c *cloud, path string) (all []T, err error) {
 		}
 	}
 }
-
-// hostOf returns host:port of an https URL.
-func hostOf(url string) string { return strings.TrimPrefix(url, "https://") }
