@@ -9,17 +9,6 @@ import (
 	"github.com/holdfast-ev/holdfast/session"
 )
 
-// status remembers nothing of a connector beyond its connection: a charger
-// repeats its statuses when it connects.
-func (c *conn) status(ev ocpp.Status) {
-	if c.connectors == nil {
-		c.connectors = map[int]ocpp.ConnectorStatus{}
-	}
-	if len(c.connectors) < MaxEVSEs || c.connectors[ev.EVSE] != "" {
-		c.connectors[ev.EVSE] = ev.Status
-	}
-}
-
 // command queues a command for a charger and sends it when its turn comes: OCPP
 // allows one outstanding call in each direction. It reports whether there was
 // room.

@@ -24,6 +24,17 @@ type conn struct {
 	connectors map[int]ocpp.ConnectorStatus // as reported, by EVSE
 }
 
+// status remembers a connector's status for as long as the connection lasts: a
+// charger repeats its statuses when it connects.
+func (c *conn) status(ev ocpp.Status) {
+	if c.connectors == nil {
+		c.connectors = map[int]ocpp.ConnectorStatus{}
+	}
+	if len(c.connectors) < MaxEVSEs || c.connectors[ev.EVSE] != "" {
+		c.connectors[ev.EVSE] = ev.Status
+	}
+}
+
 // call is a command to a charger.
 type call struct {
 	id        string
@@ -147,9 +158,10 @@ func (g *Gateway) call(c *conn, f ocpp.Frame, raw []byte) {
 		}
 	}
 	v := c.dialect.Version()
-	if bad := g.cfg.Schemas.CheckCall(v, f.Action, f.Payload); bad != nil && !(g.cfg.Lenient && bad.Tolerable) {
+	broken := g.cfg.Schemas.CheckCall(v, f.Action, f.Payload)
+	if broken != nil && !(g.cfg.Lenient && broken.Tolerable) {
 		g.counters.BadFrames++
-		g.reply(c, f.ID, sum, bad.Frame(v, f.ID).Encode())
+		g.reply(c, f.ID, sum, broken.Frame(v, f.ID).Encode())
 		return
 	}
 	ev, bad := c.dialect.Event(f.Action, f.Payload)
@@ -160,6 +172,10 @@ func (g *Gateway) call(c *conn, f ocpp.Frame, raw []byte) {
 	}
 	g.counters.Calls++
 	m := message{conn: c, id: f.ID, sum: sum, action: f.Action, event: ev, raw: raw}
+	if broken != nil {
+		g.counters.Tolerated++
+		g.note(m) // acted on all the same, and kept as it came
+	}
 	if a := g.event(m); a != nil {
 		g.answer(m, a)
 	}

@@ -380,3 +380,28 @@ func TestRepeatedMessageID(t *testing.T) {
 		t.Error("a stop under a used message id was taken for a repeat")
 	}
 }
+
+// A charger that breaks the schema in a readable way is refused, unless the
+// site's configuration tolerates it; then its message is kept as it came.
+func TestLenientSite(t *testing.T) {
+	const odd = `{"connectorId":1,"errorCode":"NoError","status":"Charging","info":"` + "0123456789012345678901234567890123456789012345678901234567890123456789" + `"}`
+	for _, lenient := range []bool{false, true} {
+		b := newBench(t)
+		b.cfg.Lenient = lenient
+		b.crash()
+		c := b.connect("CP1", "ocpp1.6")
+		f := b.call(c, "s", "StatusNotification", odd)
+		kept := 0
+		for _, a := range b.last.Records {
+			if r, err := record.Decode(a.Bytes); err == nil && r.Body.Type() == "frame.noted" {
+				kept++
+			}
+		}
+		if lenient && (f.Type != ocpp.CallResult || kept != 1 || b.g.Counters().Tolerated != 1) {
+			t.Errorf("lenient: answered %s, kept %d", f.Encode(), kept)
+		}
+		if !lenient && (f.Type != ocpp.CallError || kept != 0) {
+			t.Errorf("strict: answered %s, kept %d", f.Encode(), kept)
+		}
+	}
+}

@@ -14,6 +14,7 @@ type Counters struct {
 	Connections  uint64
 	Calls        uint64
 	BadFrames    uint64 // answered with a CALLERROR, or dropped as the standard says
+	Tolerated    uint64 // broke the schema and were acted on, as the configuration permits
 	StrayResults uint64 // answers to nothing
 	Repeats      uint64 // starts and stops that came again
 	Sessions     uint64
