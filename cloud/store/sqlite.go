@@ -145,6 +145,10 @@ func (s *SQLite) View(ctx context.Context, fn func(cloud.Tx) error) error {
 	return s.transact(ctx, s.readers, &sql.TxOptions{ReadOnly: true}, fn)
 }
 
+// transact runs fn in a transaction on one of pool's connections. SQLite itself
+// never sees ctx end: a statement that is interrupted at the wrong moment leaves
+// its connection inside a transaction that nobody ends, and the next caller
+// cannot begin one. ctx is looked at between statements.
 func (s *SQLite) transact(ctx context.Context, pool chan *link, o *sql.TxOptions, fn func(cloud.Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
@@ -156,7 +160,7 @@ func (s *SQLite) transact(ctx context.Context, pool chan *link, o *sql.TxOptions
 	case <-ctx.Done():
 		return fmt.Errorf("begin transaction: %w", ctx.Err())
 	}
-	tx, err := l.conn.BeginTx(ctx, o)
+	tx, err := l.conn.BeginTx(context.WithoutCancel(ctx), o)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
@@ -172,6 +176,9 @@ func (s *SQLite) transact(ctx context.Context, pool chan *link, o *sql.TxOptions
 	}
 	if t.failed != nil {
 		return t.failed
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("before the commit: %w", err)
 	}
 	ended = true
 	if o.ReadOnly {

@@ -29,21 +29,29 @@ func (t *sqliteTx) exec(query string, args ...any) error {
 	if t.failed != nil {
 		return t.failed
 	}
-	st, err := t.link.prepare(t.ctx, query)
+	st, err := t.prepare(query)
 	if err == nil {
-		_, err = st.ExecContext(t.ctx, args...)
+		_, err = st.Exec(args...)
 	}
 	t.failed = err
 	return err
 }
 
+// prepare returns the statement for query, unless the caller has gone away.
+func (t *sqliteTx) prepare(query string) (*sql.Stmt, error) {
+	if err := t.ctx.Err(); err != nil {
+		return nil, err
+	}
+	return t.link.prepare(context.WithoutCancel(t.ctx), query)
+}
+
 // query calls scan for each row.
 func (t *sqliteTx) query(query string, args []any, scan func(*sql.Rows) error) error {
-	st, err := t.link.prepare(t.ctx, query)
+	st, err := t.prepare(query)
 	if err != nil {
 		return err
 	}
-	rows, err := st.QueryContext(t.ctx, args...)
+	rows, err := st.Query(args...)
 	if err != nil {
 		return err
 	}

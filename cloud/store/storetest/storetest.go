@@ -41,6 +41,7 @@ func Run(t *testing.T, open Open) {
 		"ViewIsASnapshot":                snapshot,
 		"UpdatesAreSerialised":           serialised,
 		"CancelledContext":               cancelled,
+		"CallersGoAway":                  goAway,
 		"BytesAreTheCallers":             ownBytes,
 		"Clear":                          clears,
 		"Archive":                        archive,
