@@ -135,6 +135,14 @@ func recovery(rnd *rand.Rand, span int) aim {
 	}
 }
 
+// sure is an aim that hardly ever misses recovery, on however many threads.
+func sure(rnd *rand.Rand) aim {
+	if rnd.IntN(3) == 0 {
+		return aim{recover: true, after: time.Duration(rnd.IntN(2_000)) * time.Microsecond}
+	}
+	return recovery(rnd, 2)
+}
+
 // shoot lives one life with an aim, and says where the kill hit. An orderly stop
 // that came through is no kill.
 func (s *site) shoot(a aim) (w where, killedIt bool, err error) {
@@ -255,13 +263,13 @@ func (s *site) crash(ctx context.Context, count *tally, kills int, seed uint64) 
 	defer home()
 	s.drive(drivers, seed)
 	rowAt := kills / 4 // of all kills, when the row of ten begins
-	for count.sum() < kills {
+	for count.open(kills) {
 		a, err := s.draw(rnd)
 		if err != nil {
 			return err
 		}
 		if n := count.sum(); n >= rowAt && !count.hadRow() {
-			a = recovery(rnd, 4)
+			a = sure(rnd)
 		}
 		w, hit, err := s.shoot(a)
 		if err != nil {
@@ -272,6 +280,13 @@ func (s *site) crash(ctx context.Context, count *tally, kills int, seed uint64) 
 	home()
 	s.drivers.Wait()
 	return s.drain()
+}
+
+// open reports whether there is still something to kill for: the number, or in a
+// run of normal length the row.
+func (c *tally) open(kills int) bool {
+	n := c.sum()
+	return n < kills || kills >= defaultKills && n < 2*kills && !c.hadRow()
 }
 
 func (c *tally) sum() int {

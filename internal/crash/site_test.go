@@ -33,7 +33,7 @@ const (
 // Bounds of the drain at the end.
 const (
 	drainTimeout  = 90 * time.Second // for the chargers to be answered
-	settleTimeout = 30 * time.Second // for the cloud to have everything after that
+	settleTimeout = 60 * time.Second // for the cloud to have everything after that
 	pollEvery     = 50 * time.Millisecond
 )
 
@@ -51,6 +51,7 @@ type site struct {
 	chargers []*charger.Charger
 	repeats  atomic.Int64 // starts, samples and stops that were sent again, because no answer had come
 
+	stuck   string         // what the gateway said when the books did not settle
 	network sync.WaitGroup // the chargers' connections
 	drivers sync.WaitGroup
 }
@@ -343,8 +344,10 @@ func (s *site) converge(l *life) error {
 			return nil
 		}
 		select {
-		case <-time.After(10 * pollEvery):
+		case <-time.After(20 * pollEvery):
 		case <-over:
+			st, err := s.status()
+			s.stuck = fmt.Sprintf("the books did not settle within %s; the gateway says %+v, %v; its log ends with:%s", settleTimeout, st, err, l.tail(10))
 			return nil
 		case <-l.ended:
 			return fmt.Errorf("%s: the gateway ended by itself, %s:%s", s.name, l.state, l.tail(10))
@@ -376,6 +379,9 @@ func (s *site) verify() (f findings) {
 func (s *site) check() (findings, *evidence, *books, error) {
 	claims := s.claims()
 	f := settled(claims)
+	if s.stuck != "" {
+		f.add("unsettled", "%s", s.stuck)
+	}
 	ev, err := s.readEvidence()
 	if err != nil {
 		return f, nil, nil, err
