@@ -64,3 +64,26 @@ type Message struct {
 	Event    string // the event that rules work on; "Other": answered and journaled. FromCS only
 	Command  string // the command that sends it; "": not sent yet. FromCSMS only
 }
+
+// Read is the part of [Dialect.Event] that no version changes: an action that
+// rules work on has a reader, any other that a charger sends is an [Other], and
+// the rest is refused.
+func Read(table []Message, reader func(Object, []byte) (Event, *Error), action string, payload []byte) (Event, *Error) {
+	if reader != nil {
+		o, err := Decode(payload)
+		if err != nil {
+			return nil, err
+		}
+		return reader(o, payload)
+	}
+	for _, m := range table {
+		if m.Action != action {
+			continue
+		}
+		if m.FromCS {
+			return Other{Action: action}, nil
+		}
+		return nil, NotFromCharger(action)
+	}
+	return nil, Unknown(action)
+}

@@ -81,23 +81,7 @@ func messages() []ocpp.Message {
 
 // Event implements [ocpp.Dialect].
 func (Dialect) Event(action string, payload []byte) (ocpp.Event, *ocpp.Error) {
-	read := events(action)
-	if read == nil {
-		for _, m := range messages() {
-			if m.Action == action && m.FromCS {
-				return ocpp.Other{Action: action}, nil
-			}
-			if m.Action == action {
-				return nil, ocpp.NotFromCharger(action)
-			}
-		}
-		return nil, ocpp.Unknown(action)
-	}
-	o, err := ocpp.Decode(payload)
-	if err != nil {
-		return nil, err
-	}
-	return read(o, payload)
+	return ocpp.Read(messages(), events(action), action, payload)
 }
 
 // events returns the reader of an action that rules work on, nil for others.
