@@ -15,9 +15,6 @@ import (
 // directives carries out what the cloud wants. Each id has one outcome: it is
 // delivered until the outcome's record has arrived, and done once.
 func (g *Gateway) directives(list []uplink.Directive) {
-	if len(list) == 0 {
-		g.line.Ring(g.now.Mono)
-	}
 	for _, d := range list[:min(len(list), uplink.MaxDirectives)] {
 		if len(d.ID) == 0 || len(d.ID) > uplink.DirectivePathLimit || slices.Contains(g.state.Done, d.ID) {
 			continue

@@ -158,6 +158,9 @@ func (g *Gateway) Step(now holdfast.Instant, in Input) {
 	case UploadDone:
 		g.uploadDone(in)
 	case Directives:
+		if len(in.List) == 0 {
+			g.line.Ring(g.now.Mono) // a doorbell: what there is comes with the next welcome
+		}
 		g.directives(in.List)
 	case Told:
 		g.told(in)

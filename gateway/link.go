@@ -46,9 +46,7 @@ func (g *Gateway) linkUp(in LinkUp) {
 	}
 	g.signedTime(in.CloudTime)
 	g.linkChanged(change)
-	if len(in.Welcome.Directives) > 0 { // an empty list is a doorbell, and would say hello again at once
-		g.directives(in.Welcome.Directives)
-	}
+	g.directives(in.Welcome.Directives)
 	g.settle()
 }
 
@@ -75,9 +73,7 @@ func (g *Gateway) uploadDone(in UploadDone) {
 		return
 	}
 	g.line.Acked(g.now.Mono, s, in.Ack)
-	if len(in.Ack.Directives) > 0 {
-		g.directives(in.Ack.Directives)
-	}
+	g.directives(in.Ack.Directives)
 	g.settle()
 }
 

@@ -21,6 +21,7 @@ const (
 	LabelOCPP16 = "ocpp16.transaction_id" // ours, given to a 1.6 charger
 	LabelOCPP2  = "ocpp2.transaction_id"  // the station's own
 	LabelRemote = "ocpp2.remote_start_id"
+	LabelClaim  = "ocpp16.claimed_transaction_id" // what an orphaned stop named; nothing we gave
 )
 
 // A State is what a gateway knows for good: the fold of its evidence journal.

@@ -210,7 +210,7 @@ func (g *Gateway) orphan(m message, tx ocpp.Transaction) {
 		b.Token, b.Sealed = g.hash(*tx.Token), g.seal(tx.Token.Value)
 	}
 	if m.conn.dialect.Version() == ocpp.V16 {
-		b.Labels["ocpp16.claimed_transaction_id"] = tx.ID
+		b.Labels[LabelClaim] = tx.ID
 	} else {
 		b.Labels[LabelOCPP2] = tx.ID
 	}

@@ -350,7 +350,7 @@ const (
 // are telemetry.
 type SessionReading struct {
 	Reading holdfast.Reading `json:"r"`
-	Why     string           `json:"why"` // "begin", "boundary", "limit", "end", "reset", "heartbeat" (bounded: one an hour)
+	Why     string           `json:"why"` // package session: WhyBegin and its neighbours
 }
 
 // SessionLimited says that a session reached a limit and what is done about it.

@@ -15,14 +15,13 @@ var ErrFold = errors.New("records do not fold into a session")
 
 // Why a reading is evidence (record.SessionReading.Why).
 const (
-	WhyBegin    = "begin"    // the first register that can be true; what was believed before it was a placeholder
-	WhyBoundary = "boundary" // the tariff needs it
-	WhyLimit    = "limit"    // a limit was reached on it
-	WhyReset    = "reset"    // the last before, or the first after, the register fell
-	WhyHourly   = "hourly"   // so that a crash or a lost stop forgets no more than an hour
-	WhyIdle     = "idle"     // charging paused
-	WhyActive   = "active"   // charging went on
-	WhyFirst    = "first"    // the first register of a session that started without one
+	WhyBegin  = "begin"  // the first register that can be true; what was believed before it was a placeholder
+	WhyLimit  = "limit"  // a limit was reached on it
+	WhyReset  = "reset"  // the last before, or the first after, the register fell
+	WhyHourly = "hourly" // so that a crash or a lost stop forgets no more than an hour
+	WhyIdle   = "idle"   // charging paused
+	WhyActive = "active" // charging went on
+	WhyFirst  = "first"  // the first register of a session that started without one
 )
 
 // A Session is one charging session, as the records so far tell it. Its JSON

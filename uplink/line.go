@@ -218,7 +218,7 @@ func (t *track) unsent() bool {
 }
 
 // Acked takes the answer to the upload under way.
-func (l *Line) Acked(now int64, s Slot, a Ack) *Change {
+func (l *Line) Acked(now int64, s Slot, a Ack) {
 	l.done(s)
 	l.next = now + HelloEveryMillis
 	l.pause(now, a.LaterMillis)
@@ -229,7 +229,6 @@ func (l *Line) Acked(now int64, s Slot, a Ack) *Change {
 		t.received = min(a.Received, t.Size)
 		t.reconciled = min(a.Reconciled, t.Size)
 	}
-	return nil
 }
 
 // waits reports whether evidence of an epoch is not reconciled.
