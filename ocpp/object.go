@@ -90,18 +90,6 @@ func (o Object) Objects(name string) []Object {
 	return out
 }
 
-// Texts returns the strings in an array member.
-func (o Object) Texts(name string) []string {
-	list, _ := o[name].([]any)
-	out := make([]string, 0, len(list))
-	for _, v := range list {
-		if s, ok := v.(string); ok {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 // Raw returns the member's own bytes in payload, which o was decoded from; nil
 // when there is none.
 func (o Object) Raw(payload []byte, name string) json.RawMessage {
