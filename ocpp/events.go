@@ -221,4 +221,8 @@ type Outcome struct {
 	Accepted bool
 	Status   string            // the charger's own word
 	Values   map[string]string // GetConfig: what it holds; an unknown key is absent
+	Number   int               // GetListVersion: the version, 0 empty, -1 not supported (1.6)
+	Ongoing  *bool             // GetTransactionStatus: the transaction is running; nil when not said
+	Queued   bool              // GetTransactionStatus: messages about it wait to be sent
+	Body     json.RawMessage   // GetComposite, Invoke: the charger's answer in its own words
 }
