@@ -7,7 +7,7 @@ FUZZTIME ?= 30s
 KILLS    ?= 1000
 ARGS     ?=
 
-.PHONY: help demo test build lint fuzz crash clean
+.PHONY: help demo test build lint fuzz crash bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ fuzz: ## every fuzz target for FUZZTIME (FUZZTIME=30s)
 
 crash: ## kill the gateway KILLS times and compare the books (KILLS=1000)
 	@scripts/crash.sh $(KILLS)
+
+bench: ## measure, beside floors and peers, into docs/benchmarks.md (ARGS='start calls')
+	@scripts/bench.sh $(ARGS)
 
 clean: ## remove what the targets above have built
 	@rm -rf bin dist

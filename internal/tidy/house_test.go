@@ -73,6 +73,8 @@ var house = []room{
 
 	{path: "internal/crash", floor: 9, class: shell},
 	{path: "interop", floor: 9, class: shell},
+	{path: "internal/bench", floor: 9, class: shell},
+	{path: "internal/bench/cmd", floor: 10, class: shell},
 
 	{path: "cmd/holdfast", floor: 9, class: shell},
 	{path: "cmd/holdfast-gateway", floor: 9, class: shell, never: []string{"cloud"}, why: "the site's binary carries no cloud"},
@@ -172,4 +174,4 @@ var globals = map[string]map[string]string{
 // syncHome is the only package that may sync a file or rename one.
 const syncHome = "internal/durable"
 
-func isMain(dir string) bool { return path.Dir(dir) == "cmd" }
+func isMain(dir string) bool { return path.Dir(dir) == "cmd" || path.Base(dir) == "cmd" }
