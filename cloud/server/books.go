@@ -9,19 +9,32 @@ import (
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
-func (s *Server) bookRoutes(mux *routes) {
-	mux.Handle("GET /v1/sessions", handle(s, route{name: "sessions.list"}, s.sessions))
-	mux.Handle("GET /v1/sessions/{session}", handle(s, route{name: "sessions.show"}, s.session))
-	mux.Handle("GET /v1/cdrs", handle(s, route{name: "cdrs.list"}, s.cdrs))
-	mux.Handle("GET /v1/exceptions", handle(s, route{name: "exceptions.list"}, s.exceptions))
-	mux.Handle("GET /v1/ledger", handle(s, route{name: "ledger.list"}, s.ledger))
-	mux.Handle("GET /v1/balances", handle(s, route{name: "ledger.balances"}, s.balances))
-	mux.Handle("GET /v1/totals", handle(s, route{name: "totals"},
-		func(ctx context.Context, _ *call, _ none) (cloud.Totals, error) { return s.plane.Totals(ctx) }))
+// An exceptionState is the value of the filter "state" of the exceptions.
+type exceptionState string
+
+func (s *Server) bookRoutes(r *routes) {
+	notFound := []ProblemKind{kindNotFound}
+	handle(r, route{at: "GET /v1/sessions", name: "sessions.list", doc: "list",
+		query: listOf(bySite(), query[holdfast.ChargerID]("charger", "only of this charger"),
+			query[bool]("running", "only those that run, or only those that ended"),
+			query[cloud.Stage]("stage", "only at this stage"))}, s.sessions)
+	handle(r, route{at: "GET /v1/sessions/{session}", name: "sessions.show", problems: notFound,
+		doc: "one session with its CDRs, exceptions and evidence, records verbatim"}, s.session)
+	handle(r, route{at: "GET /v1/cdrs", name: "cdrs.list", doc: "list",
+		query: listOf(bySite(), bySession(), query[bool]("current", "without credits and what they took back"))}, s.cdrs)
+	handle(r, route{at: "GET /v1/exceptions", name: "exceptions.list", doc: "list",
+		query: listOf(bySite(), query[string]("code", "only with this code"), query[exceptionState]("state", "only in this state"))}, s.exceptions)
+	handle(r, route{at: "GET /v1/ledger", name: "ledger.list", doc: "list", query: listOf(bySite(), bySession(), byAccount())}, s.ledger)
+	handle(r, route{at: "GET /v1/balances", name: "ledger.balances", query: []param{bySite(), byAccount()},
+		doc: "sum by account and currency; the sum over accounts is zero"}, s.balances)
+	handle(r, route{at: "GET /v1/totals", name: "totals", doc: "counts"},
+		func(ctx context.Context, _ *call, _ none) (cloud.Totals, error) { return s.plane.Totals(ctx) })
 }
 
+func byAccount() param { return query[string]("account", "only of this account") }
+
 func (s *Server) sessions(ctx context.Context, c *call, _ none) (List[cloud.Session], error) {
-	page, q, err := c.page("site", "charger", "running", "stage")
+	page, q, err := c.page()
 	if err != nil {
 		return List[cloud.Session]{}, err
 	}
@@ -53,7 +66,7 @@ func (s *Server) session(ctx context.Context, c *call, _ none) (cloud.SessionDet
 }
 
 func (s *Server) cdrs(ctx context.Context, c *call, _ none) (List[cloud.CDR], error) {
-	page, q, err := c.page("site", "session", "current")
+	page, q, err := c.page()
 	if err != nil {
 		return List[cloud.CDR]{}, err
 	}
@@ -73,7 +86,7 @@ func (s *Server) cdrs(ctx context.Context, c *call, _ none) (List[cloud.CDR], er
 }
 
 func (s *Server) exceptions(ctx context.Context, c *call, _ none) (List[cloud.Exception], error) {
-	page, q, err := c.page("site", "code", "state")
+	page, q, err := c.page()
 	if err != nil {
 		return List[cloud.Exception]{}, err
 	}
@@ -88,7 +101,7 @@ func (s *Server) exceptions(ctx context.Context, c *call, _ none) (List[cloud.Ex
 }
 
 func (s *Server) ledger(ctx context.Context, c *call, _ none) (List[cloud.Entry], error) {
-	page, q, err := c.page("site", "session", "account")
+	page, q, err := c.page()
 	if err != nil {
 		return List[cloud.Entry]{}, err
 	}
@@ -100,7 +113,7 @@ func (s *Server) ledger(ctx context.Context, c *call, _ none) (List[cloud.Entry]
 }
 
 func (s *Server) balances(ctx context.Context, c *call, _ none) (List[cloud.Balance], error) {
-	q, err := c.params("site", "session", "account")
+	q, err := c.params()
 	if err != nil {
 		return List[cloud.Balance]{}, err
 	}
@@ -119,51 +132,58 @@ type Queued struct {
 	Expires   holdfast.UnixMilli `json:"expires"`
 }
 
-func (s *Server) commandRoutes(mux *routes) {
-	command(s, mux, "start", s.plane.RemoteStart)
-	command(s, mux, "trigger", s.plane.Trigger)
-	command(s, mux, "config", s.plane.Config)
-	command(s, mux, "data", s.plane.Data)
-	mux.Handle("POST /v1/sessions/{session}/stop", handle(s, route{name: "commands.stop", status: http.StatusAccepted},
-		func(ctx context.Context, c *call, _ none) (Queued, error) {
-			id, err := holdfast.ParseSessionID(c.req.PathValue("session"))
-			if err != nil {
-				return Queued{}, err
-			}
-			directive, err := s.plane.RemoteStop(ctx, c.now, id, operatorName)
-			return s.queued(ctx, c, directive, err)
-		}))
-	mux.Handle("GET /v1/directives", handle(s, route{name: "directives.list"},
-		func(ctx context.Context, c *call, _ none) (List[cloud.Directive], error) {
-			page, q, err := c.page("site")
-			if err != nil {
-				return List[cloud.Directive]{}, err
-			}
-			site, err := q.site("site")
-			if err != nil {
-				return List[cloud.Directive]{}, err
-			}
-			return listed(s.plane.Directives(ctx, site, page))
-		}))
-	mux.Handle("GET /v1/directives/{directive}", handle(s, route{name: "directives.show"},
+func (s *Server) commandRoutes(r *routes) {
+	command(r, "start", "`{\"charger\", \"evse\", \"token\", \"token_type\"?}`", s.plane.RemoteStart)
+	handle(r, route{at: "POST /v1/sessions/{session}/stop", name: "commands.stop", status: http.StatusAccepted,
+		problems: []ProblemKind{kindNotFound, kindFull}, doc: "no body"}, s.remoteStop)
+	command(r, "trigger", "`{\"charger\", \"evse\"?, \"message\"}`", s.plane.Trigger)
+	command(r, "config", "`{\"charger\", \"keys\"}` reads, `{\"charger\", \"key\", \"value\"}` writes", s.plane.Config)
+	command(r, "data", "`{\"charger\", \"vendor\", \"message_id\"?, \"data\"?}`", s.plane.Data)
+	handle(r, route{at: "GET /v1/directives", name: "directives.list", doc: "list", query: listOf(bySite()),
+		problems: []ProblemKind{kindNotFound}}, s.directives)
+	handle(r, route{at: "GET /v1/directives/{directive}", name: "directives.show", doc: "what became of one",
+		problems: []ProblemKind{kindNotFound}},
 		func(ctx context.Context, c *call, _ none) (cloud.Directive, error) {
 			return s.plane.Directive(ctx, c.req.PathValue("directive"))
-		}))
+		})
 }
 
-// command routes POST /v1/sites/{site}/NAME to one of the plane's commands.
-func command[B any](s *Server, mux *routes, name string,
-	ask func(context.Context, holdfast.UnixMilli, holdfast.SiteID, B, string) (string, error)) {
-	mux.Handle("POST /v1/sites/{site}/"+name,
-		handle(s, route{name: "commands." + name, limit: uplink.MaxMessageBytes / 16, status: http.StatusAccepted},
-			func(ctx context.Context, c *call, in B) (Queued, error) {
-				site, err := c.site()
-				if err != nil {
-					return Queued{}, err
-				}
-				directive, err := ask(ctx, c.now, site, in, operatorName)
-				return s.queued(ctx, c, directive, err)
-			}))
+// command declares POST /v1/sites/{site}/NAME, one of the plane's commands. doc
+// says what the body is.
+func command[B any](r *routes, name, doc string, ask func(context.Context, holdfast.UnixMilli, holdfast.SiteID, B, string) (string, error)) {
+	rt := route{
+		at: "POST /v1/sites/{site}/" + name, name: "commands." + name, doc: doc,
+		limit: uplink.MaxMessageBytes / 16, status: http.StatusAccepted, problems: []ProblemKind{kindNotFound, kindFull},
+	}
+	handle(r, rt, func(ctx context.Context, c *call, in B) (Queued, error) {
+		site, err := c.site()
+		if err != nil {
+			return Queued{}, err
+		}
+		directive, err := ask(ctx, c.now, site, in, operatorName)
+		return r.s.queued(ctx, c, directive, err)
+	})
+}
+
+func (s *Server) remoteStop(ctx context.Context, c *call, _ none) (Queued, error) {
+	id, err := holdfast.ParseSessionID(c.req.PathValue("session"))
+	if err != nil {
+		return Queued{}, err
+	}
+	directive, err := s.plane.RemoteStop(ctx, c.now, id, operatorName)
+	return s.queued(ctx, c, directive, err)
+}
+
+func (s *Server) directives(ctx context.Context, c *call, _ none) (List[cloud.Directive], error) {
+	page, q, err := c.page()
+	if err != nil {
+		return List[cloud.Directive]{}, err
+	}
+	site, err := q.site("site")
+	if err != nil {
+		return List[cloud.Directive]{}, err
+	}
+	return listed(s.plane.Directives(ctx, site, page))
 }
 
 // queued wakes the gateway that a directive is for.

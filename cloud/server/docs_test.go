@@ -1,6 +1,7 @@
 package server
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 )
+
+var rewrite = flag.Bool("rewrite", false, "write what is made from the code: docs/api.md")
 
 func page(t *testing.T, name string) string {
 	t.Helper()
@@ -50,28 +53,71 @@ func TestProblemsListsEveryKind(t *testing.T) {
 	}
 }
 
+// The tables of docs/api.md are made from the declarations.
 func TestRoutesAreDocumented(t *testing.T) {
-	w := start(t)
+	s := &Server{metrics: newMetrics("test")}
 	doc := page(t, "api.md")
-	has := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z]+ /[^`]*)` \\|").FindAllStringSubmatch(doc, -1) {
-		has[m[1]] = true
+	made := doc
+	routes := append(s.operators().declared(), s.gateways().declared()...)
+	for tag, rows := range tables(routes) {
+		head := "\n## " + tag + "\n"
+		before, section, ok := strings.Cut(made, head)
+		if !ok {
+			t.Fatalf("docs/api.md has no section %q", tag)
+		}
+		table := regexp.MustCompile("\\n\\| call \\| \\|\n\\|---\\|---\\|\n(\\|.*\n)*").FindStringIndex(section)
+		if table == nil {
+			t.Fatalf("section %q of docs/api.md has no table of calls", tag)
+		}
+		made = before + head + section[:table[0]] + "\n| call | |\n|---|---|\n" + rows + section[table[1]:]
 	}
-	for _, p := range append(w.s.operators().patterns, w.s.gateways().patterns...) {
-		if p == "/" || p == "/v1/" {
-			continue
+	if made == doc {
+		return
+	}
+	if *rewrite {
+		if err := os.WriteFile("../../docs/api.md", []byte(made), 0o644); err != nil {
+			t.Fatal(err)
 		}
-		if !has[p] {
-			t.Errorf("docs/api.md has no line for %s", p)
+		return
+	}
+	t.Error("the tables of docs/api.md are not those of the routes: go test ./cloud/server -rewrite")
+}
+
+// tables makes the rows of each section.
+func tables(routes []route) map[string]string {
+	out := map[string]string{}
+	for _, rt := range routes {
+		row := "| `" + rt.at + "` | " + rt.doc
+		if names := filters(rt); len(names) > 0 {
+			row += "; filters `" + strings.Join(names, "`, `") + "`"
 		}
-		delete(has, p)
-		if p == "GET /healthz" {
-			has[p] = true // on both endpoints
+		out[rt.tag] += row + " |\n"
+	}
+	return out
+}
+
+// filters are the query keys of a list that not every list has.
+func filters(rt route) (names []string) {
+	for _, p := range rt.query {
+		if p.name != "limit" && p.name != "cursor" && p.name != "oldest" && p.name != "to" {
+			names = append(names, p.name)
 		}
 	}
-	delete(has, "GET /healthz")
-	for p := range has {
-		t.Errorf("docs/api.md describes %s, which is not there", p)
+	return names
+}
+
+// A declaration says everything that the document and the mux need.
+func TestRoutesAreDeclaredWhole(t *testing.T) {
+	s := &Server{metrics: newMetrics("test")}
+	names := map[string]bool{"healthz": true}
+	for _, rt := range append(s.operators().declared(), s.gateways().declared()...) {
+		if rt.tag == "" || rt.doc == "" || rt.name == "" {
+			t.Errorf("%s: tag %q, doc %q, name %q", rt.at, rt.tag, rt.doc, rt.name)
+		}
+		if names[rt.name] && rt.name != "healthz" {
+			t.Errorf("%s: the name %s is taken", rt.at, rt.name)
+		}
+		names[rt.name] = true
 	}
 }
 

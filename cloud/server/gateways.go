@@ -30,20 +30,30 @@ const (
 	enrolPerMinute = 60
 )
 
-// gateways makes the gateway endpoint. docs/uplink.md describes every route.
+// gateways makes the gateway endpoint. docs/uplink.md describes the bodies.
 func (s *Server) gateways() *routes {
-	device := newRoutes()
-	device.Handle("POST /v1/gateways/{id}/hello", s.device(handle(s,
-		route{name: "hello", limit: uplink.MaxMessageBytes, lenient: true}, s.hello)))
-	device.Handle("POST /v1/gateways/{id}/authorize", s.device(handle(s,
-		route{name: "authorize", limit: smallBody, lenient: true}, s.authorize)))
-	device.Handle("PUT /v1/gateways/{id}/journals/{journal}/{epoch}/{first}", s.device(s.upload()))
-	device.Handle("GET /v1/gateways/{id}/journals/{journal}/{epoch}/{first}", s.device(s.download()))
-	device.Handle("GET /v1/gateways/{id}/link", s.device(s.link()))
-	device.Handle("POST /v1/enrol", handle(s, route{name: "enrol", limit: smallBody, lenient: true}, s.enrol))
-	device.Handle("GET /healthz", s.health())
-	device.Handle("/", s.notFound(device.ServeMux))
-	return device
+	r := s.newRoutes(callerGateway).under("The gateway endpoint")
+	open := *r // for who has no certificate yet
+	open.who = callerAny
+	handle(&open, route{at: "POST /v1/enrol", name: "enrol", limit: smallBody, lenient: true, problems: []ProblemKind{kindRate, kindCode},
+		doc: "redeem a one-time code; the only call without a certificate, at most 60 a minute over all addresses"}, s.enrol)
+	handle(r, route{at: "POST /v1/gateways/{id}/hello", name: "hello", limit: uplink.MaxMessageBytes, lenient: true,
+		doc: "open a contact; at most 1 MiB"}, s.hello)
+	upload := route{at: "PUT /v1/gateways/{id}/journals/{journal}/{epoch}/{first}", name: "upload",
+		problems: []ProblemKind{kindBadRequest, kindTooLarge, kindMedia, kindPosition, kindEvidence, kindFull},
+		doc:      "upload a slice, `Content-Type: application/octet-stream`, `Content-Encoding: zstd`, at most 4 MiB as it comes and 4 MiB unfolded; 32 at once, the next is told when to come back"}
+	r.add(upload, s.serve(upload, s.upload))
+	download := route{at: "GET /v1/gateways/{id}/journals/{journal}/{epoch}/{first}", name: "download",
+		query: []param{query[holdfast.Seq]("to", "where to end")}, problems: []ProblemKind{kindNotFound},
+		doc: "`?to=N`: the archived frames of the gateway's own records from `first` to N-1, without keys, zstd, at most 4 MiB unfolded, then ask again from where it ends; counts as an upload"}
+	r.add(download, s.serve(download, s.download))
+	handle(r, route{at: "POST /v1/gateways/{id}/authorize", name: "authorize", limit: smallBody, lenient: true,
+		doc: "ask about a token"}, s.authorize)
+	link := route{at: "GET /v1/gateways/{id}/link", name: "link", doc: "WebSocket down which directives come; the newest wins"}
+	r.add(link, s.serve(link, s.link))
+	handle(&open, route{at: "GET /healthz", name: "healthz", doc: "200 while the process lives"}, s.health)
+	r.mux.Handle("/", s.notFound(r.mux))
+	return r
 }
 
 // enrol is the only call without a client certificate.
@@ -77,22 +87,20 @@ func (s *Server) authorize(ctx context.Context, c *call, in uplink.Ask) (uplink.
 
 // upload takes one slice. When maxUploads are under way it answers busy before
 // it reads a byte: the gateway keeps what it holds, and nothing is lost.
-func (s *Server) upload() http.Handler {
-	return s.serve(route{name: "upload"}, func(w http.ResponseWriter, c *call) (int, error) {
-		if !s.uploads.enter() {
-			s.metrics.busy.Inc()
-			return 0, kindBusy.because("%d uploads are under way", maxUploads).later(later())
-		}
-		defer s.uploads.leave()
-		http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTimeout))
-		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(uploadTimeout))
-		ack, err := s.receive(w, c)
-		if err != nil {
-			s.metrics.mismatch(err)
-			return 0, err
-		}
-		return writeJSON(w, http.StatusOK, ack), nil
-	})
+func (s *Server) upload(w http.ResponseWriter, c *call) (int, error) {
+	if !s.uploads.enter() {
+		s.metrics.busy.Inc()
+		return 0, kindBusy.because("%d uploads are under way", maxUploads).later(later())
+	}
+	defer s.uploads.leave()
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTimeout))
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(uploadTimeout))
+	ack, err := s.receive(w, c)
+	if err != nil {
+		s.metrics.mismatch(err)
+		return 0, err
+	}
+	return writeJSON(w, http.StatusOK, ack), nil
 }
 
 // position reads the path of an upload or a download.
@@ -137,36 +145,34 @@ func (s *Server) receive(w http.ResponseWriter, c *call) (ack uplink.Ack, err er
 
 // download gives a gateway back what it has sent, so that it can repair its
 // journal. It shares the slots of uploads: it costs as much.
-func (s *Server) download() http.Handler {
-	return s.serve(route{name: "download"}, func(w http.ResponseWriter, c *call) (int, error) {
-		if !s.uploads.enter() {
-			s.metrics.busy.Inc()
-			return 0, kindBusy.because("%d uploads are under way", maxUploads).later(later())
-		}
-		defer s.uploads.leave()
-		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(uploadTimeout))
-		j, e, first, err := c.position()
-		if err != nil {
-			return 0, err
-		}
-		q, err := c.params("to")
-		if err != nil {
-			return 0, err
-		}
-		to, err := sequence("to", q.Get("to"))
-		if err != nil {
-			return 0, err
-		}
-		frames, err := s.plane.Copy(c.req.Context(), c.gateway, j, e, first, to)
-		if err != nil {
-			return 0, err
-		}
-		packed, err := deflate(frames)
-		if err != nil {
-			return 0, err
-		}
-		return writeSlice(w, packed), nil
-	})
+func (s *Server) download(w http.ResponseWriter, c *call) (int, error) {
+	if !s.uploads.enter() {
+		s.metrics.busy.Inc()
+		return 0, kindBusy.because("%d uploads are under way", maxUploads).later(later())
+	}
+	defer s.uploads.leave()
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(uploadTimeout))
+	j, e, first, err := c.position()
+	if err != nil {
+		return 0, err
+	}
+	q, err := c.params()
+	if err != nil {
+		return 0, err
+	}
+	to, err := sequence("to", q.Get("to"))
+	if err != nil {
+		return 0, err
+	}
+	frames, err := s.plane.Copy(c.req.Context(), c.gateway, j, e, first, to)
+	if err != nil {
+		return 0, err
+	}
+	packed, err := deflate(frames)
+	if err != nil {
+		return 0, err
+	}
+	return writeSlice(w, packed), nil
 }
 
 func writeSlice(w http.ResponseWriter, packed []byte) int {

@@ -18,29 +18,6 @@ import (
 	"github.com/holdfast-ev/holdfast"
 )
 
-// A route is what the generic handler has to know about an endpoint.
-type route struct {
-	name    string // in metrics and the log
-	limit   int64  // largest body in bytes; 0: there is none
-	lenient bool   // let unknown keys pass (gateways may be newer than the cloud)
-	status  int    // of success; 0 is 200
-}
-
-// routes is a mux that remembers its patterns, so that a test can compare them
-// with docs/api.md and knock at each without a token.
-type routes struct {
-	*http.ServeMux
-	patterns []string
-}
-
-func newRoutes() *routes { return &routes{ServeMux: http.NewServeMux()} }
-
-// Handle registers h for pattern.
-func (r *routes) Handle(pattern string, h http.Handler) {
-	r.patterns = append(r.patterns, pattern)
-	r.ServeMux.Handle(pattern, h)
-}
-
 // deniedCall is the name under which calls count that got no further than the
 // question who they are.
 const deniedCall = "denied"
@@ -50,33 +27,8 @@ type call struct {
 	id      string             // request id, in the answer and in the log
 	now     holdfast.UnixMilli // the one time that everything in this call uses
 	gateway holdfast.GatewayID // who calls; "" on the operators' endpoint
+	route   route
 	req     *http.Request
-}
-
-// none is the input of an endpoint without a body.
-type none struct{}
-
-// handle makes an http.Handler of f: read and bound the body, decode it
-// strictly, call f, and answer with its result as JSON or with a problem; log
-// and count either way. An endpoint is f and nothing else.
-func handle[In, Out any](s *Server, rt route, f func(context.Context, *call, In) (Out, error)) http.Handler {
-	return s.serve(rt, func(w http.ResponseWriter, c *call) (int, error) {
-		var in In
-		if rt.limit > 0 {
-			body, err := readBody(w, c.req, rt.limit, "application/json", "")
-			if err != nil {
-				return 0, err
-			}
-			if err := decodeStrict(body, &in, rt.lenient); err != nil {
-				return 0, kindBadRequest.because("%v", err)
-			}
-		}
-		out, err := f(c.req.Context(), c, in)
-		if err != nil {
-			return 0, err
-		}
-		return writeJSON(w, rt.status, out), nil
-	})
 }
 
 // serve is the part of [handle] that raw endpoints share: request id, time, log
@@ -84,7 +36,7 @@ func handle[In, Out any](s *Server, rt route, f func(context.Context, *call, In)
 func (s *Server) serve(rt route, f func(http.ResponseWriter, *call) (int, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		c := &call{id: newRequestID(), req: r, now: s.now(), gateway: peerOf(r.Context())}
+		c := &call{id: newRequestID(), route: rt, req: r, now: s.now(), gateway: peerOf(r.Context())}
 		w.Header().Set("X-Request-Id", c.id)
 		status, err := s.guard(rt, c, w, f)
 		var problem *Problem

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -16,29 +15,25 @@ type Health struct {
 }
 
 // health says that the process lives: a supervisor restarts it when this fails.
-func (s *Server) health() http.Handler {
-	return handle(s, route{name: "healthz"}, func(context.Context, *call, none) (Health, error) {
-		return Health{"ok"}, nil
-	})
+func (s *Server) health(context.Context, *call, none) (Health, error) {
+	return Health{"ok"}, nil
 }
 
 // ready says that calls will be served: the store answers and nobody is closing.
 // A load balancer sends nothing while this fails.
-func (s *Server) ready() http.Handler {
-	return handle(s, route{name: "readyz"}, func(ctx context.Context, _ *call, _ none) (Health, error) {
-		select {
-		case <-s.stopping:
-			return Health{}, kindBusy.because("the cloud is stopping").later(later())
-		default:
-		}
-		ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-		defer cancel()
-		if _, err := s.plane.Totals(ctx); err != nil {
-			s.log.Error("not ready", "err", err.Error())
-			return Health{}, kindBusy.because("the store does not answer").later(later())
-		}
-		return Health{"ready"}, nil
-	})
+func (s *Server) ready(ctx context.Context, _ *call, _ none) (Health, error) {
+	select {
+	case <-s.stopping:
+		return Health{}, kindBusy.because("the cloud is stopping").later(later())
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if _, err := s.plane.Totals(ctx); err != nil {
+		s.log.Error("not ready", "err", err.Error())
+		return Health{}, kindBusy.because("the store does not answer").later(later())
+	}
+	return Health{"ready"}, nil
 }
 
 // fleet is a collector that reads the plane at each scrape, so that a metric

@@ -124,29 +124,27 @@ func (ls *links) close() {
 // link serves GET /v1/gateways/{id}/link: it holds the socket and sends a
 // [uplink.Knock] for each ring. What is due goes with the knock, so that a remote
 // start needs no further round trip.
-func (s *Server) link() http.Handler {
-	return s.serve(route{name: "link"}, func(w http.ResponseWriter, c *call) (int, error) {
-		conn, err := websocket.Accept(w, c.req, nil)
-		if err != nil {
-			// Accept has answered already; the status is for the log.
-			return http.StatusBadRequest, nil
-		}
-		defer conn.CloseNow()
-		conn.SetReadLimit(linkReadLimit)
-		l := &link{bell: make(chan struct{}, 1), end: make(chan *linkEnd, 1)}
-		if !s.links.add(c.gateway, l) {
-			conn.Close(endShutdown.code, endShutdown.reason)
-			return http.StatusSwitchingProtocols, nil
-		}
-		defer s.links.remove(c.gateway, l)
-		l.ring() // what came due between the hello and now
-		// CloseRead answers pings and closes; its context ends with the peer. Ours
-		// must not end it: that would cut the socket before the reason is said.
-		if why := s.hold(conn.CloseRead(c.req.Context()), conn, c.gateway, l); why != nil {
-			conn.Close(why.code, why.reason)
-		}
+func (s *Server) link(w http.ResponseWriter, c *call) (int, error) {
+	conn, err := websocket.Accept(w, c.req, nil)
+	if err != nil {
+		// Accept has answered already; the status is for the log.
+		return http.StatusBadRequest, nil
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(linkReadLimit)
+	l := &link{bell: make(chan struct{}, 1), end: make(chan *linkEnd, 1)}
+	if !s.links.add(c.gateway, l) {
+		conn.Close(endShutdown.code, endShutdown.reason)
 		return http.StatusSwitchingProtocols, nil
-	})
+	}
+	defer s.links.remove(c.gateway, l)
+	l.ring() // what came due between the hello and now
+	// CloseRead answers pings and closes; its context ends with the peer. Ours
+	// must not end it: that would cut the socket before the reason is said.
+	if why := s.hold(conn.CloseRead(c.req.Context()), conn, c.gateway, l); why != nil {
+		conn.Close(why.code, why.reason)
+	}
+	return http.StatusSwitchingProtocols, nil
 }
 
 // hold runs until the peer is gone (nil) or the server ends the link.

@@ -21,27 +21,34 @@ const (
 // token, so there is one name.
 const operatorName = "api"
 
-// operators makes the operators' endpoint. docs/api.md describes every route.
+// operators makes the operators' endpoint: under /v1 the API, which needs the
+// token, and beside it what needs none.
 func (s *Server) operators() *routes {
-	api := newRoutes()
-	s.siteRoutes(api)
-	s.accessRoutes(api)
-	s.bookRoutes(api)
-	s.commandRoutes(api)
-	api.Handle("/", s.notFound(api.ServeMux))
+	api := s.newRoutes(callerOperator)
+	s.siteRoutes(api.under("Sites and gateways"))
+	s.accessRoutes(api.under("Access"))
+	s.bookRoutes(api.under("Books"))
+	s.commandRoutes(api.under("Commands to chargers"))
+	api.mux.Handle("/", s.notFound(api.mux))
 
-	mux := newRoutes()
-	mux.Handle("/v1/", s.operator(api))
-	mux.Handle("GET /healthz", s.health())
-	mux.Handle("GET /readyz", s.ready())
+	open := s.newRoutes(callerAny)
+	open.list = api.list
+	open.mux.Handle("/v1/", s.operator(api))
+	s.openRoutes(open.under("Operations"))
+	open.mux.Handle("/", s.notFound(open.mux))
+	return open
+}
+
+// openRoutes are what machines ask that watch the cloud.
+func (s *Server) openRoutes(r *routes) {
+	handle(r, route{at: "GET /healthz", name: "healthz", doc: "200 while the process lives"}, s.health)
+	handle(r, route{at: "GET /readyz", name: "readyz",
+		doc: "200 while calls are served; 503 when the store does not answer or the cloud is stopping"}, s.ready)
 	metrics := s.metrics.handler()
 	if s.exposed {
 		metrics = s.operator(metrics)
 	}
-	mux.Handle("GET /metrics", metrics)
-	mux.Handle("/", s.notFound(mux.ServeMux))
-	mux.patterns = append(mux.patterns, api.patterns...)
-	return mux
+	r.add(route{at: "GET /metrics", name: "metrics", doc: "Prometheus text, [metrics.md](metrics.md)"}, metrics)
 }
 
 // A List is a page of a list. Next goes into the query of the next page, as
@@ -49,23 +56,6 @@ func (s *Server) operators() *routes {
 type List[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next,omitempty"`
-}
-
-// page reads the query keys that every list has.
-func (c *call) page(filters ...string) (cloud.Page, values, error) {
-	q, err := c.params(append(filters, "cursor", "limit", "oldest")...)
-	if err != nil {
-		return cloud.Page{}, q, err
-	}
-	n, err := q.pageSize()
-	if err != nil {
-		return cloud.Page{}, q, err
-	}
-	oldest, err := q.flag("oldest")
-	if err != nil {
-		return cloud.Page{}, q, err
-	}
-	return cloud.Page{Cursor: q.Get("cursor"), Limit: n, Oldest: oldest != nil && *oldest}, q, nil
 }
 
 func listed[T any](items []T, next string, err error) (List[T], error) {
@@ -83,50 +73,66 @@ type NewSite struct {
 	Endpoint    string             `json:"endpoint"`     // where the gateway redeems it
 }
 
-func (s *Server) siteRoutes(mux *routes) {
-	mux.Handle("POST /v1/sites", handle(s, route{name: "sites.add", limit: smallBody, status: http.StatusCreated},
-		func(ctx context.Context, c *call, in cloud.AddSite) (NewSite, error) {
-			in.By = operatorName
-			site, code, err := s.plane.AddSite(ctx, c.now, in)
-			return NewSite{site, code, c.now + cloud.CodeLifeMillis, s.GatewayURL()}, err
-		}))
-	mux.Handle("POST /v1/sites/{site}/codes", handle(s, route{name: "sites.code", status: http.StatusCreated},
-		func(ctx context.Context, c *call, _ none) (NewSite, error) {
-			id, err := c.site()
-			if err != nil {
-				return NewSite{}, err
-			}
-			code, err := s.plane.NewCode(ctx, c.now, id, operatorName)
-			if err != nil {
-				return NewSite{}, err
-			}
-			site, err := s.plane.Site(ctx, id)
-			return NewSite{site, code, c.now + cloud.CodeLifeMillis, s.GatewayURL()}, err
-		}))
-	mux.Handle("GET /v1/sites", handle(s, route{name: "sites.list"},
-		func(ctx context.Context, c *call, _ none) (List[cloud.Site], error) {
-			page, _, err := c.page()
-			if err != nil {
-				return List[cloud.Site]{}, err
-			}
-			sites, next, err := s.plane.Sites(ctx, page)
-			for i := range sites {
-				sites[i].Contact.Link = sites[i].Contact.LinkAt(c.now)
-			}
-			return listed(sites, next, err)
-		}))
-	mux.Handle("GET /v1/sites/{site}", handle(s, route{name: "sites.show"},
-		func(ctx context.Context, c *call, _ none) (cloud.Site, error) {
-			id, err := c.site()
-			if err != nil {
-				return cloud.Site{}, err
-			}
-			site, err := s.plane.Site(ctx, id)
-			site.Contact.Link = site.Contact.LinkAt(c.now)
-			return site, err
-		}))
-	mux.Handle("PUT /v1/sites/{site}/policy", handle(s, route{name: "sites.policy", limit: smallBody}, s.setPolicy))
-	s.gatewayReads(mux)
+func (s *Server) siteRoutes(r *routes) {
+	handle(r, route{at: "POST /v1/sites", name: "sites.add", limit: smallBody, status: http.StatusCreated,
+		problems: []ProblemKind{kindConflict},
+		doc:      "add a site: `{\"id\", \"name\"?, \"gateway\"?, \"policy\"?}`; answers 201 `{\"site\", \"code\", \"code_expires\", \"endpoint\"}`"},
+		s.addSite)
+	handle(r, route{at: "GET /v1/sites", name: "sites.list", query: listOf(), doc: "list"}, s.sites)
+	handle(r, route{at: "GET /v1/sites/{site}", name: "sites.show", problems: []ProblemKind{kindNotFound},
+		doc: "one site with its gateway's last contact"}, s.site)
+	handle(r, route{at: "POST /v1/sites/{site}/codes", name: "sites.code", status: http.StatusCreated,
+		problems: []ProblemKind{kindNotFound},
+		doc:      "a further one-time code, answered as above; earlier ones that were not used stop working"}, s.newCode)
+	handle(r, route{at: "GET /v1/sites/{site}/list", name: "sites.access_list", problems: []ProblemKind{kindNotFound},
+		doc: "the signed access list: `{\"version\", \"statement\"}` (COSE_Sign1, base64)"}, s.accessList)
+	handle(r, route{at: "PUT /v1/sites/{site}/policy", name: "sites.policy", limit: smallBody, problems: []ProblemKind{kindNotFound},
+		doc: "how the site decides when nobody can be asked ([access.md](access.md)); replaces the policy whole, a field that is left out is its default"},
+		s.setPolicy)
+	handle(r, route{at: "GET /v1/gateways", name: "gateways.list", query: listOf(), doc: "list"}, s.listGateways)
+	handle(r, route{at: "GET /v1/gateways/{id}", name: "gateways.show", problems: []ProblemKind{kindNotFound},
+		doc: "one gateway with its cursors"}, s.showGateway)
+}
+
+func (s *Server) addSite(ctx context.Context, c *call, in cloud.AddSite) (NewSite, error) {
+	in.By = operatorName
+	site, code, err := s.plane.AddSite(ctx, c.now, in)
+	return NewSite{site, code, c.now + cloud.CodeLifeMillis, s.GatewayURL()}, err
+}
+
+func (s *Server) newCode(ctx context.Context, c *call, _ none) (NewSite, error) {
+	id, err := c.site()
+	if err != nil {
+		return NewSite{}, err
+	}
+	code, err := s.plane.NewCode(ctx, c.now, id, operatorName)
+	if err != nil {
+		return NewSite{}, err
+	}
+	site, err := s.plane.Site(ctx, id)
+	return NewSite{site, code, c.now + cloud.CodeLifeMillis, s.GatewayURL()}, err
+}
+
+func (s *Server) sites(ctx context.Context, c *call, _ none) (List[cloud.Site], error) {
+	page, _, err := c.page()
+	if err != nil {
+		return List[cloud.Site]{}, err
+	}
+	sites, next, err := s.plane.Sites(ctx, page)
+	for i := range sites {
+		sites[i].Contact.Link = sites[i].Contact.LinkAt(c.now)
+	}
+	return listed(sites, next, err)
+}
+
+func (s *Server) site(ctx context.Context, c *call, _ none) (cloud.Site, error) {
+	id, err := c.site()
+	if err != nil {
+		return cloud.Site{}, err
+	}
+	site, err := s.plane.Site(ctx, id)
+	site.Contact.Link = site.Contact.LinkAt(c.now)
+	return site, err
 }
 
 // setPolicy replaces a site's policy whole: a field that is left out is its
@@ -144,29 +150,26 @@ func (s *Server) setPolicy(ctx context.Context, c *call, in access.Policy) (clou
 	return site, s.ringSites(ctx, err, []holdfast.SiteID{id})
 }
 
-func (s *Server) gatewayReads(mux *routes) {
-	mux.Handle("GET /v1/gateways", handle(s, route{name: "gateways.list"},
-		func(ctx context.Context, c *call, _ none) (List[cloud.Gateway], error) {
-			page, _, err := c.page()
-			if err != nil {
-				return List[cloud.Gateway]{}, err
-			}
-			list, next, err := s.plane.Gateways(ctx, page)
-			for i := range list {
-				list[i].Contact.Link = list[i].Contact.LinkAt(c.now)
-			}
-			return listed(list, next, err)
-		}))
-	mux.Handle("GET /v1/gateways/{id}", handle(s, route{name: "gateways.show"},
-		func(ctx context.Context, c *call, _ none) (cloud.Gateway, error) {
-			id, err := holdfast.ParseGatewayID(c.req.PathValue("id"))
-			if err != nil {
-				return cloud.Gateway{}, err
-			}
-			g, err := s.plane.Gateway(ctx, id)
-			g.Contact.Link = g.Contact.LinkAt(c.now)
-			return g, err
-		}))
+func (s *Server) listGateways(ctx context.Context, c *call, _ none) (List[cloud.Gateway], error) {
+	page, _, err := c.page()
+	if err != nil {
+		return List[cloud.Gateway]{}, err
+	}
+	list, next, err := s.plane.Gateways(ctx, page)
+	for i := range list {
+		list[i].Contact.Link = list[i].Contact.LinkAt(c.now)
+	}
+	return listed(list, next, err)
+}
+
+func (s *Server) showGateway(ctx context.Context, c *call, _ none) (cloud.Gateway, error) {
+	id, err := holdfast.ParseGatewayID(c.req.PathValue("id"))
+	if err != nil {
+		return cloud.Gateway{}, err
+	}
+	g, err := s.plane.Gateway(ctx, id)
+	g.Contact.Link = g.Contact.LinkAt(c.now)
+	return g, err
 }
 
 // A TokenName says which token, by its value or its id. It travels in a body,
@@ -186,67 +189,78 @@ type SiteList struct {
 	Statement []byte `json:"statement"` // COSE_Sign1, typ holdfast/list+v1
 }
 
-func (s *Server) accessRoutes(mux *routes) {
-	mux.Handle("POST /v1/tokens", handle(s, route{name: "tokens.put", limit: smallBody},
-		func(ctx context.Context, c *call, in cloud.PutToken) (cloud.Token, error) {
-			in.By = operatorName
-			t, err := s.plane.PutToken(ctx, c.now, in)
-			return t, s.ringSites(ctx, err, t.Sites)
-		}))
-	mux.Handle("GET /v1/tokens", handle(s, route{name: "tokens.list"},
-		func(ctx context.Context, c *call, _ none) (List[cloud.Token], error) {
-			page, _, err := c.page()
-			if err != nil {
-				return List[cloud.Token]{}, err
-			}
-			return listed(s.plane.Tokens(ctx, page))
-		}))
-	mux.Handle("POST /v1/tokens/revoke", handle(s, route{name: "tokens.revoke", limit: smallBody},
-		func(ctx context.Context, c *call, in TokenName) (cloud.Token, error) {
-			t, err := s.plane.RevokeToken(ctx, c.now, in.Token, operatorName)
-			return t, s.ringSites(ctx, err, t.Sites)
-		}))
-	mux.Handle("POST /v1/tokens/erase", handle(s, route{name: "tokens.erase", limit: smallBody},
-		func(ctx context.Context, c *call, in TokenName) (Erased, error) {
-			keys, err := s.plane.EraseToken(ctx, c.now, in.Token, operatorName)
-			return Erased{keys}, s.ringSites(ctx, err, nil)
-		}))
-	mux.Handle("GET /v1/sites/{site}/list", handle(s, route{name: "sites.access_list"},
-		func(ctx context.Context, c *call, _ none) (SiteList, error) {
-			id, err := c.site()
-			if err != nil {
-				return SiteList{}, err
-			}
-			b, version, err := s.plane.ListFor(ctx, c.now, id)
-			return SiteList{version, b}, err
-		}))
-	s.tariffRoutes(mux)
+func (s *Server) accessRoutes(r *routes) {
+	handle(r, route{at: "POST /v1/tokens", name: "tokens.put", limit: smallBody, problems: []ProblemKind{kindNotFound, kindFull},
+		doc: "add or change a token: `{\"value\", \"label\"?, \"sites\"?, \"whitelist\"?, \"group\"?, \"expires\"?, \"limits\"?}`; limits are `{\"s\", \"wh\", \"w\", \"cur\"}`"},
+		s.putToken)
+	handle(r, route{at: "GET /v1/tokens", name: "tokens.list", query: listOf(), doc: "list, without values"}, s.tokens)
+	handle(r, route{at: "POST /v1/tokens/revoke", name: "tokens.revoke", limit: smallBody, problems: []ProblemKind{kindNotFound},
+		doc: "`{\"token\"}`: value or id"}, s.revokeToken)
+	handle(r, route{at: "POST /v1/tokens/erase", name: "tokens.erase", limit: smallBody, problems: []ProblemKind{kindNotFound},
+		doc: "`{\"token\"}`: value or id; answers `{\"keys_destroyed\"}`. Cannot be undone"}, s.eraseToken)
+	handle(r, route{at: "POST /v1/tariffs", name: "tariffs.put", limit: tariffBody, problems: []ProblemKind{kindNotFound},
+		doc: "`{\"ocpi\": TARIFF, \"sites\"?}`: the next version of an OCPI 2.2.1 tariff"}, s.putTariff)
+	handle(r, route{at: "GET /v1/tariffs", name: "tariffs.list", query: listOf(), doc: "list, every version"}, s.tariffs)
+	handle(r, route{at: "POST /v1/grants", name: "grants.issue", limit: smallBody, status: http.StatusCreated,
+		problems: []ProblemKind{kindNotFound, kindFull},
+		doc:      "`{\"site\", \"token\", \"expires\", \"not_before\"?, \"limits\"?, \"max_sessions\"?}`; answers 201 with the signed statement"},
+		s.issueGrant)
 }
 
-func (s *Server) tariffRoutes(mux *routes) {
-	mux.Handle("POST /v1/tariffs", handle(s, route{name: "tariffs.put", limit: tariffBody},
-		func(ctx context.Context, c *call, in cloud.PutTariff) (cloud.Tariff, error) {
-			in.By = operatorName
-			t, err := s.plane.PutTariff(ctx, c.now, in)
-			return t, s.ringSites(ctx, err, t.Sites)
-		}))
-	mux.Handle("GET /v1/tariffs", handle(s, route{name: "tariffs.list"},
-		func(ctx context.Context, c *call, _ none) (List[cloud.Tariff], error) {
-			page, _, err := c.page()
-			if err != nil {
-				return List[cloud.Tariff]{}, err
-			}
-			return listed(s.plane.Tariffs(ctx, page))
-		}))
-	mux.Handle("POST /v1/grants", handle(s, route{name: "grants.issue", limit: smallBody, status: http.StatusCreated},
-		func(ctx context.Context, c *call, in cloud.IssueGrant) (cloud.Grant, error) {
-			in.By = operatorName
-			if in.NotBefore == 0 {
-				in.NotBefore = c.now
-			}
-			g, err := s.plane.IssueGrant(ctx, c.now, in)
-			return g, s.ringSites(ctx, err, []holdfast.SiteID{in.Site})
-		}))
+func (s *Server) accessList(ctx context.Context, c *call, _ none) (SiteList, error) {
+	id, err := c.site()
+	if err != nil {
+		return SiteList{}, err
+	}
+	b, version, err := s.plane.ListFor(ctx, c.now, id)
+	return SiteList{version, b}, err
+}
+
+func (s *Server) putToken(ctx context.Context, c *call, in cloud.PutToken) (cloud.Token, error) {
+	in.By = operatorName
+	t, err := s.plane.PutToken(ctx, c.now, in)
+	return t, s.ringSites(ctx, err, t.Sites)
+}
+
+func (s *Server) tokens(ctx context.Context, c *call, _ none) (List[cloud.Token], error) {
+	page, _, err := c.page()
+	if err != nil {
+		return List[cloud.Token]{}, err
+	}
+	return listed(s.plane.Tokens(ctx, page))
+}
+
+func (s *Server) revokeToken(ctx context.Context, c *call, in TokenName) (cloud.Token, error) {
+	t, err := s.plane.RevokeToken(ctx, c.now, in.Token, operatorName)
+	return t, s.ringSites(ctx, err, t.Sites)
+}
+
+func (s *Server) eraseToken(ctx context.Context, c *call, in TokenName) (Erased, error) {
+	keys, err := s.plane.EraseToken(ctx, c.now, in.Token, operatorName)
+	return Erased{keys}, s.ringSites(ctx, err, nil)
+}
+
+func (s *Server) putTariff(ctx context.Context, c *call, in cloud.PutTariff) (cloud.Tariff, error) {
+	in.By = operatorName
+	t, err := s.plane.PutTariff(ctx, c.now, in)
+	return t, s.ringSites(ctx, err, t.Sites)
+}
+
+func (s *Server) tariffs(ctx context.Context, c *call, _ none) (List[cloud.Tariff], error) {
+	page, _, err := c.page()
+	if err != nil {
+		return List[cloud.Tariff]{}, err
+	}
+	return listed(s.plane.Tariffs(ctx, page))
+}
+
+func (s *Server) issueGrant(ctx context.Context, c *call, in cloud.IssueGrant) (cloud.Grant, error) {
+	in.By = operatorName
+	if in.NotBefore == 0 {
+		in.NotBefore = c.now
+	}
+	g, err := s.plane.IssueGrant(ctx, c.now, in)
+	return g, s.ringSites(ctx, err, []holdfast.SiteID{in.Site})
 }
 
 // ringSites wakes the gateways of the sites that a change concerns; no sites

@@ -14,12 +14,16 @@ import (
 // value everywhere.
 type values struct{ url.Values }
 
-// params reads the query of a list. Keys outside known are refused, so that a
-// mistyped filter does not quietly list everything.
-func (c *call) params(known ...string) (values, error) {
+// params reads the query. Keys that the route does not declare are refused, so
+// that a mistyped filter does not quietly list everything.
+func (c *call) params() (values, error) {
 	q, err := url.ParseQuery(c.req.URL.RawQuery)
 	if err != nil {
 		return values{}, kindBadRequest.because("query: %v", err)
+	}
+	var known []string
+	for _, p := range c.route.query {
+		known = append(known, p.name)
 	}
 	for k, v := range q {
 		if !slices.Contains(known, k) {
@@ -30,6 +34,23 @@ func (c *call) params(known ...string) (values, error) {
 		}
 	}
 	return values{q}, nil
+}
+
+// page reads the query of a list: see [listOf].
+func (c *call) page() (cloud.Page, values, error) {
+	q, err := c.params()
+	if err != nil {
+		return cloud.Page{}, q, err
+	}
+	n, err := q.pageSize()
+	if err != nil {
+		return cloud.Page{}, q, err
+	}
+	oldest, err := q.flag("oldest")
+	if err != nil {
+		return cloud.Page{}, q, err
+	}
+	return cloud.Page{Cursor: q.Get("cursor"), Limit: n, Oldest: oldest != nil && *oldest}, q, nil
 }
 
 // pageSize reads "limit".

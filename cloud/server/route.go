@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/cloud"
+)
+
+// A route declares one endpoint, once. The mux, the checks before the endpoint's
+// function, the tables of docs/api.md and the tests are all made from it, so
+// that none of them can know an endpoint that the others do not.
+type route struct {
+	at   string // method and path, as [http.ServeMux] has them
+	name string // in metrics and the log; unique
+	// doc says in a line or two what it is for, in the Markdown of docs/api.md.
+	doc   string
+	query []param // the keys that its query may have
+	limit int64   // largest body in bytes; 0: there is none
+	// lenient lets unknown keys of the body pass (gateways may be newer than the
+	// cloud).
+	lenient bool
+	status  int // of success; 0 is 200
+	// problems are those that its function answers with, beside the ones that
+	// follow from the rest of the declaration: see [route.kinds].
+	problems []ProblemKind
+
+	tag     string       // section of docs/api.md; set by [routes.under]
+	who     caller       // set by the endpoint that it is routed on
+	in, out reflect.Type // set by [handle]; nil for what is no JSON
+}
+
+// A caller is who may call a route.
+type caller int
+
+// The callers.
+const (
+	callerAny      caller = iota
+	callerOperator        // shows the API token
+	callerGateway         // shows the certificate of the gateway in the address
+)
+
+// A param is a key of a query.
+type param struct {
+	name string
+	is   reflect.Type
+	doc  string
+}
+
+// query declares a key whose value is read as a T.
+func query[T any](name, doc string) param { return param{name, reflect.TypeFor[T](), doc} }
+
+// pageLimit is the type of the key "limit": 1 to [cloud.MaxPage].
+type pageLimit int
+
+// listOf is the query of a list with these filters.
+func listOf(filters ...param) []param {
+	return append(filters,
+		query[pageLimit]("limit", fmt.Sprintf("most items of a page, 1 to %d; default %d", cloud.MaxPage, cloud.DefaultPage)),
+		query[string]("cursor", "`next` of the page before"),
+		query[bool]("oldest", "oldest first; newest come first otherwise"))
+}
+
+func bySite() param    { return query[holdfast.SiteID]("site", "only of this site") }
+func bySession() param { return query[holdfast.SessionID]("session", "only of this session") }
+
+// method and path split at.
+func (rt route) method() string { m, _, _ := strings.Cut(rt.at, " "); return m }
+func (rt route) path() string   { _, p, _ := strings.Cut(rt.at, " "); return p }
+
+// kinds lists the problems that the route can answer with: those that follow
+// from who calls, the body, the query and the address, then its own.
+func (rt route) kinds() (out []ProblemKind) {
+	switch rt.who {
+	case callerOperator:
+		out = append(out, kindToken)
+	case callerGateway:
+		out = append(out, kindCertificate, kindForeign, kindUnknown)
+	}
+	if rt.limit > 0 || len(rt.query) > 0 || rt.method() == http.MethodGet {
+		out = append(out, kindBadRequest)
+	}
+	if rt.limit > 0 {
+		out = append(out, kindTooLarge, kindMedia)
+	}
+	if rt.limit > 0 || len(rt.query) > 0 || strings.Contains(rt.at, "{") {
+		out = append(out, kindInvalid)
+	}
+	return append(append(out, rt.problems...), kindBusy, kindInternal)
+}
+
+// routes is a mux that keeps what was declared.
+type routes struct {
+	s    *Server
+	mux  *http.ServeMux
+	who  caller
+	tag  string
+	list *[]route
+}
+
+func (s *Server) newRoutes(who caller) *routes {
+	return &routes{s: s, mux: http.NewServeMux(), who: who, list: &[]route{}}
+}
+
+// under returns the same routes for a section of docs/api.md.
+func (r *routes) under(tag string) *routes {
+	c := *r
+	c.tag = tag
+	return &c
+}
+
+// declared lists the routes in the order in which they were declared.
+func (r *routes) declared() []route { return *r.list }
+
+// ServeHTTP implements [http.Handler].
+func (r *routes) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.mux.ServeHTTP(w, req) }
+
+// add declares rt and routes it to h, behind the check of who calls.
+func (r *routes) add(rt route, h http.Handler) {
+	rt.tag, rt.who = r.tag, r.who
+	*r.list = append(*r.list, rt)
+	if rt.who == callerGateway {
+		h = r.s.device(h)
+	}
+	r.mux.Handle(rt.at, h)
+}
+
+// handle routes to f: read and bound the body, decode it strictly, call f, and
+// answer with its result as JSON or with a problem; log and count either way. An
+// endpoint is its declaration and f, and nothing else.
+func handle[In, Out any](r *routes, rt route, f func(context.Context, *call, In) (Out, error)) {
+	rt.in, rt.out = reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	r.add(rt, r.s.serve(rt, func(w http.ResponseWriter, c *call) (int, error) {
+		var in In
+		if rt.limit > 0 {
+			body, err := readBody(w, c.req, rt.limit, "application/json", "")
+			if err != nil {
+				return 0, err
+			}
+			if err := decodeStrict(body, &in, rt.lenient); err != nil {
+				return 0, kindBadRequest.because("%v", err)
+			}
+		}
+		out, err := f(c.req.Context(), c, in)
+		if err != nil {
+			return 0, err
+		}
+		return writeJSON(w, rt.status, out), nil
+	}))
+}
+
+// none is the input of an endpoint without a body.
+type none struct{}
