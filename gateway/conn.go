@@ -214,7 +214,7 @@ func (g *Gateway) event(m message) ocpp.Answer {
 	case ocpp.Data:
 		g.note(m)
 		return ocpp.DataAnswer{Status: "UnknownVendorId"}
-	case ocpp.Other:
+	case ocpp.Security, ocpp.Progress, ocpp.Report, ocpp.Reservation, ocpp.LimitNotice, ocpp.Other:
 		g.note(m)
 		return ocpp.Done{}
 	}

@@ -140,6 +140,14 @@ func samplePayload(v ocpp.Version, action string) string {
 		return `{"idToken":{"idToken":"A","type":"Central"}}`
 	case "DataTransfer":
 		return `{"vendorId":"x"}`
+	case "DiagnosticsStatusNotification", "FirmwareStatusNotification", "SignedFirmwareStatusNotification", "LogStatusNotification", "PublishFirmwareStatusNotification":
+		return `{"status":"Idle"}`
+	case "NotifyReport":
+		return `{"requestId":1,"seqNo":0}`
+	case "ReservationStatusUpdate":
+		return `{"reservationId":1,"reservationUpdateStatus":"Expired"}`
+	case "SecurityEventNotification":
+		return `{"type":"StartupOfTheDevice","timestamp":"2026-05-04T10:00:00Z"}`
 	case "MeterValues":
 		return `{"connectorId":1,"evseId":1,"meterValue":[]}`
 	case "StartTransaction":
@@ -338,7 +346,7 @@ func TestOutcomes(t *testing.T) {
 		{v2.Dialect{}, ocpp.GetConfig{}, `{"getVariableResult":[` +
 			`{"attributeStatus":"Accepted","attributeValue":"5","component":{"name":"A","instance":"i"},"variable":{"name":"B","instance":"j"}},` +
 			`{"attributeStatus":"UnknownVariable","component":{"name":"A"},"variable":{"name":"C"}}]}`,
-			ocpp.Outcome{Status: "UnknownVariable", Values: map[string]string{"A[i].B[j]": "5"}}},
+			ocpp.Outcome{Accepted: true, Status: "UnknownVariable", Values: map[string]string{"A[i].B[j]": "5"}}},
 	} {
 		if got, err := c.d.Outcome(c.cmd, []byte(c.payload)); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s %T %s: %+v, %v; want %+v", c.d.Version(), c.cmd, c.payload, got, err, c.want)
@@ -400,10 +408,12 @@ func tableOf(d ocpp.Dialect) string {
 			from = "rule: `" + m.Event + "`"
 		}
 		switch {
+		case m.Command == "Invoke":
+			to = "on request: `Invoke`"
 		case m.Command != "":
-			to = "command: `" + m.Command + "`"
+			to = "command: `" + strings.ReplaceAll(m.Command, ", ", "`, `") + "`"
 		case m.FromCSMS:
-			to = "not sent yet"
+			to = "forwarded later"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", m.Action, from, to)
 	}

@@ -17,11 +17,6 @@ const (
 	maxMessageID = 50
 )
 
-// throttleProfile is the chargingProfileId of the limit on connector 0; that on
-// connector n is n above it. A charger replaces a profile of the same id
-// wherever it is, so each connector has its own.
-const throttleProfile = 48_000
-
 // Command implements [ocpp.Dialect].
 func (Dialect) Command(c ocpp.Command) (action string, payload []byte, err error) {
 	switch c := c.(type) {
@@ -46,8 +41,17 @@ func (Dialect) Command(c ocpp.Command) (action string, payload []byte, err error
 	case ocpp.SendData:
 		action = "DataTransfer"
 		payload, err = sendData(c)
+	case ocpp.SetProfile:
+		action = "SetChargingProfile"
+		payload, err = setProfile(c)
+	case ocpp.ClearProfile:
+		action = "ClearChargingProfile"
+		payload, err = clearProfile(c)
+	case ocpp.GetComposite:
+		action = "GetCompositeSchedule"
+		payload, err = composite(c)
 	default:
-		err = ocpp.ErrUnsupported
+		action, payload, err = device(c)
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("OCPP 1.6 command %T: %w", c, err)
@@ -55,7 +59,7 @@ func (Dialect) Command(c ocpp.Command) (action string, payload []byte, err error
 	return action, payload, nil
 }
 
-func wrong(what string) error { return fmt.Errorf("%w: %s", ocpp.ErrCommand, what) }
+func wrong(what string) error { return ocpp.Wrong("%s", what) }
 
 func longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }
 
@@ -88,45 +92,6 @@ func remoteStop(c ocpp.RemoteStop) ([]byte, error) {
 	return ocpp.Marshal(struct {
 		ID int32 `json:"transactionId"`
 	}{id}), nil
-}
-
-type period struct {
-	Start int   `json:"startPeriod"`
-	Limit int64 `json:"limit"`
-}
-
-type schedule struct {
-	Unit    string   `json:"chargingRateUnit"`
-	Periods []period `json:"chargingSchedulePeriod"`
-}
-
-type profile struct {
-	ID            int      `json:"chargingProfileId"`
-	TransactionID int32    `json:"transactionId"`
-	StackLevel    int      `json:"stackLevel"`
-	Purpose       string   `json:"chargingProfilePurpose"`
-	Kind          string   `json:"chargingProfileKind"`
-	Schedule      schedule `json:"chargingSchedule"`
-}
-
-// throttle limits in W: what a site's limits and a driver's are made of, and
-// right for DC and for any number of phases. The profile is Relative with one
-// period from its start, so that it needs no clock.
-func throttle(c ocpp.Throttle) ([]byte, error) {
-	if c.EVSE <= 0 || c.SetPoint < 0 {
-		return nil, wrong("a TxProfile needs a connector above 0 and a limit of at least 0 W (section 5.16)")
-	}
-	id, err := transactionID(c.ID)
-	if err != nil {
-		return nil, err
-	}
-	return ocpp.Marshal(struct {
-		Connector int     `json:"connectorId"`
-		Profile   profile `json:"csChargingProfiles"`
-	}{c.EVSE, profile{
-		ID: throttleProfile + c.EVSE, TransactionID: id, Purpose: "TxProfile", Kind: "Relative",
-		Schedule: schedule{Unit: "W", Periods: []period{{Limit: int64(c.SetPoint)}}},
-	}}), nil
 }
 
 func trigger(c ocpp.Trigger) ([]byte, error) {
@@ -181,35 +146,4 @@ func sendData(c ocpp.SendData) ([]byte, error) {
 		MessageID string `json:"messageId,omitempty"`
 		Data      string `json:"data,omitempty"`
 	}{c.Vendor, c.MessageID, text}), nil
-}
-
-// Outcome implements [ocpp.Dialect]. A setting that needs a reboot was taken:
-// it is accepted, and the status says so.
-func (Dialect) Outcome(c ocpp.Command, payload []byte) (ocpp.Outcome, *ocpp.Error) {
-	o, err := ocpp.Decode(payload)
-	if err != nil {
-		return ocpp.Outcome{}, err
-	}
-	if _, ok := c.(ocpp.GetConfig); ok {
-		return configuration(o), nil
-	}
-	if !o.Has("status") {
-		return ocpp.Outcome{}, ocpp.Missing("/status")
-	}
-	out := ocpp.Outcome{Status: o.Text("status")}
-	out.Accepted = out.Status == "Accepted"
-	if _, ok := c.(ocpp.SetConfig); ok && out.Status == "RebootRequired" {
-		out.Accepted = true
-	}
-	return out, nil
-}
-
-// configuration reads GetConfiguration.conf, which has no status: the charger
-// answered, and the keys it does not know are absent.
-func configuration(o ocpp.Object) ocpp.Outcome {
-	out := ocpp.Outcome{Accepted: true, Values: map[string]string{}}
-	for _, k := range o.Objects("configurationKey") {
-		out.Values[k.Text("key")] = k.Text("value")
-	}
-	return out
 }

@@ -39,43 +39,43 @@ func messages() []ocpp.Message {
 	return []ocpp.Message{
 		{Action: "Authorize", FromCS: true, Event: "Authorize"},
 		{Action: "BootNotification", FromCS: true, Event: "Boot"},
-		{Action: "CancelReservation", FromCSMS: true},
-		{Action: "CertificateSigned", FromCSMS: true},
-		{Action: "ChangeAvailability", FromCSMS: true},
+		{Action: "CancelReservation", FromCSMS: true, Command: "CancelReservation"},
+		{Action: "CertificateSigned", FromCSMS: true, Command: "Invoke"},
+		{Action: "ChangeAvailability", FromCSMS: true, Command: "SetAvailability"},
 		{Action: "ChangeConfiguration", FromCSMS: true, Command: "SetConfig"},
-		{Action: "ClearCache", FromCSMS: true},
-		{Action: "ClearChargingProfile", FromCSMS: true},
+		{Action: "ClearCache", FromCSMS: true, Command: "ClearCache"},
+		{Action: "ClearChargingProfile", FromCSMS: true, Command: "ClearProfile"},
 		{Action: "DataTransfer", FromCS: true, FromCSMS: true, Event: "Data", Command: "SendData"},
-		{Action: "DeleteCertificate", FromCSMS: true},
-		{Action: "DiagnosticsStatusNotification", FromCS: true, Event: "Other"},
-		{Action: "ExtendedTriggerMessage", FromCSMS: true},
-		{Action: "FirmwareStatusNotification", FromCS: true, Event: "Other"},
-		{Action: "GetCompositeSchedule", FromCSMS: true},
+		{Action: "DeleteCertificate", FromCSMS: true, Command: "Invoke"},
+		{Action: "DiagnosticsStatusNotification", FromCS: true, Event: "Progress"},
+		{Action: "ExtendedTriggerMessage", FromCSMS: true, Command: "Invoke"},
+		{Action: "FirmwareStatusNotification", FromCS: true, Event: "Progress"},
+		{Action: "GetCompositeSchedule", FromCSMS: true, Command: "GetComposite"},
 		{Action: "GetConfiguration", FromCSMS: true, Command: "GetConfig"},
-		{Action: "GetDiagnostics", FromCSMS: true},
-		{Action: "GetInstalledCertificateIds", FromCSMS: true},
-		{Action: "GetLocalListVersion", FromCSMS: true},
-		{Action: "GetLog", FromCSMS: true},
+		{Action: "GetDiagnostics", FromCSMS: true, Command: "GetLog"},
+		{Action: "GetInstalledCertificateIds", FromCSMS: true, Command: "Invoke"},
+		{Action: "GetLocalListVersion", FromCSMS: true, Command: "GetListVersion"},
+		{Action: "GetLog", FromCSMS: true, Command: "GetLog"},
 		{Action: "Heartbeat", FromCS: true, Event: "Heartbeat"},
-		{Action: "InstallCertificate", FromCSMS: true},
-		{Action: "LogStatusNotification", FromCS: true, Event: "Other"},
+		{Action: "InstallCertificate", FromCSMS: true, Command: "Invoke"},
+		{Action: "LogStatusNotification", FromCS: true, Event: "Progress"},
 		{Action: "MeterValues", FromCS: true, Event: "Meter"},
 		{Action: "RemoteStartTransaction", FromCSMS: true, Command: "RemoteStart"},
 		{Action: "RemoteStopTransaction", FromCSMS: true, Command: "RemoteStop"},
-		{Action: "ReserveNow", FromCSMS: true},
-		{Action: "Reset", FromCSMS: true},
-		{Action: "SecurityEventNotification", FromCS: true, Event: "Other"},
-		{Action: "SendLocalList", FromCSMS: true},
-		{Action: "SetChargingProfile", FromCSMS: true, Command: "Throttle"},
+		{Action: "ReserveNow", FromCSMS: true, Command: "Reserve"},
+		{Action: "Reset", FromCSMS: true, Command: "Reset"},
+		{Action: "SecurityEventNotification", FromCS: true, Event: "Security"},
+		{Action: "SendLocalList", FromCSMS: true, Command: "SendList"},
+		{Action: "SetChargingProfile", FromCSMS: true, Command: "SetProfile, Throttle"},
 		{Action: "SignCertificate", FromCS: true, Event: "Other"},
-		{Action: "SignedFirmwareStatusNotification", FromCS: true, Event: "Other"},
-		{Action: "SignedUpdateFirmware", FromCSMS: true},
+		{Action: "SignedFirmwareStatusNotification", FromCS: true, Event: "Progress"},
+		{Action: "SignedUpdateFirmware", FromCSMS: true, Command: "UpdateFirmware"},
 		{Action: "StartTransaction", FromCS: true, Event: "Transaction"},
 		{Action: "StatusNotification", FromCS: true, Event: "Status"},
 		{Action: "StopTransaction", FromCS: true, Event: "Transaction"},
 		{Action: "TriggerMessage", FromCSMS: true, Command: "Trigger"},
-		{Action: "UnlockConnector", FromCSMS: true},
-		{Action: "UpdateFirmware", FromCSMS: true},
+		{Action: "UnlockConnector", FromCSMS: true, Command: "Unlock"},
+		{Action: "UpdateFirmware", FromCSMS: true, Command: "UpdateFirmware"},
 	}
 }
 
@@ -93,10 +93,18 @@ func events(action string) func(ocpp.Object, []byte) (ocpp.Event, *ocpp.Error) {
 		return boot
 	case "DataTransfer":
 		return data
+	case "DiagnosticsStatusNotification":
+		return progress("log")
+	case "FirmwareStatusNotification", "SignedFirmwareStatusNotification":
+		return progress("firmware")
 	case "Heartbeat":
 		return heartbeat
+	case "LogStatusNotification":
+		return progress("log")
 	case "MeterValues":
 		return meterValues
+	case "SecurityEventNotification":
+		return ocpp.ReadSecurity
 	case "StartTransaction":
 		return start
 	case "StatusNotification":
@@ -152,6 +160,10 @@ func data(o ocpp.Object, payload []byte) (ocpp.Event, *ocpp.Error) {
 		return nil, ocpp.Missing("/vendorId")
 	}
 	return ocpp.Data{Vendor: o.Text("vendorId"), MessageID: o.Text("messageId"), Data: o.Raw(payload, "data")}, nil
+}
+
+func progress(what string) func(ocpp.Object, []byte) (ocpp.Event, *ocpp.Error) {
+	return func(o ocpp.Object, _ []byte) (ocpp.Event, *ocpp.Error) { return ocpp.ReadProgress(what, o) }
 }
 
 func heartbeat(ocpp.Object, []byte) (ocpp.Event, *ocpp.Error) { return ocpp.Heartbeat{}, nil }

@@ -17,6 +17,7 @@ import (
 const at = holdfast.UnixMilli(1777888800000) // 2026-05-04T10:00:00Z
 
 func wh(n holdfast.WattHours) *holdfast.WattHours { return &n }
+func request(n int) *int                          { return &n }
 func w(n holdfast.Watts) *holdfast.Watts          { return &n }
 
 func event(t *testing.T, action, payload string) ocpp.Event {
@@ -65,7 +66,12 @@ func TestEvents(t *testing.T) {
 			`{"value":"254780","measurand":"Energy.Active.Import.Register","unit":"Wh"},{"value":"3.5","measurand":"Power.Active.Import","unit":"kW"},` +
 			`{"value":"35","measurand":"Temperature","unit":"Celsius"}]}]}`,
 			ocpp.Meter{EVSE: 1, TransactionID: "17", Readings: []holdfast.Reading{{At: at, Context: holdfast.ContextPeriodic, Register: wh(254780), Power: w(3500)}}}},
-		{"SecurityEventNotification", `{"type":"TamperDetectionActivated"}`, ocpp.Other{Action: "SecurityEventNotification"}},
+		{"SecurityEventNotification", `{"type":"TamperDetectionActivated"}`, ocpp.Security{Kind: "TamperDetectionActivated"}},
+		{"SecurityEventNotification", `{"type":"MemoryExhaustion","timestamp":"2026-05-04T10:00:00Z","techInfo":"heap"}`,
+			ocpp.Security{Kind: "MemoryExhaustion", At: at, Detail: "heap"}},
+		{"DiagnosticsStatusNotification", `{"status":"Uploading"}`, ocpp.Progress{What: "log", Status: "Uploading"}},
+		{"SignedFirmwareStatusNotification", `{"status":"InvalidSignature","requestId":7}`, ocpp.Progress{What: "firmware", Status: "InvalidSignature", Request: request(7)}},
+		{"SignCertificate", `{"csr":"x"}`, ocpp.Other{Action: "SignCertificate"}},
 	} {
 		same(t, event(t, c.action, c.payload), c.want)
 	}

@@ -7,8 +7,14 @@ import (
 	"github.com/holdfast-ev/holdfast/ocpp"
 )
 
-// maxIDToken bounds IdTokenType.idToken: identifierString[36].
-const maxIDToken = 36 // characters
+// maxIDToken bounds IdTokenType.idToken, in characters: identifierString[36],
+// and in 2.1 [255].
+func (d Dialect) maxIDToken() int {
+	if d.Version() == ocpp.V201 {
+		return 36
+	}
+	return 255
+}
 
 type idToken struct {
 	Value string `json:"idToken"`
@@ -22,8 +28,8 @@ type idTokenInfo struct {
 }
 
 // info maps a verdict; a word that is unknown here reads as Invalid. A group is
-// a Central token; one that 2.0.1 cannot carry is left out.
-func info(a ocpp.AuthAnswer) idTokenInfo {
+// a Central token; one that is too long to carry is left out.
+func (d Dialect) info(a ocpp.AuthAnswer) idTokenInfo {
 	out := idTokenInfo{Status: string(a.Status)}
 	switch a.Status {
 	case ocpp.AuthAccepted, ocpp.AuthBlocked, ocpp.AuthExpired, ocpp.AuthInvalid, ocpp.AuthConcurrentTx, ocpp.AuthNoCredit:
@@ -33,14 +39,14 @@ func info(a ocpp.AuthAnswer) idTokenInfo {
 	if a.Expires != 0 {
 		out.Expires = ocpp.FormatTime(a.Expires)
 	}
-	if a.Group != "" && utf8.RuneCountInString(a.Group) <= maxIDToken {
+	if a.Group != "" && utf8.RuneCountInString(a.Group) <= d.maxIDToken() {
 		out.Group = &idToken{Value: a.Group, Type: "Central"}
 	}
 	return out
 }
 
 // Answer implements [ocpp.Dialect].
-func (Dialect) Answer(action string, ev ocpp.Event, a ocpp.Answer) []byte {
+func (d Dialect) Answer(action string, ev ocpp.Event, a ocpp.Answer) []byte {
 	switch a := a.(type) {
 	case ocpp.BootAnswer:
 		if action == "BootNotification" {
@@ -60,7 +66,7 @@ func (Dialect) Answer(action string, ev ocpp.Event, a ocpp.Answer) []byte {
 		if action == "Authorize" {
 			return ocpp.Marshal(struct {
 				Info idTokenInfo `json:"idTokenInfo"`
-			}{info(a)})
+			}{d.info(a)})
 		}
 	case ocpp.TxAnswer:
 		if action == "TransactionEvent" {
@@ -68,7 +74,7 @@ func (Dialect) Answer(action string, ev ocpp.Event, a ocpp.Answer) []byte {
 				Info *idTokenInfo `json:"idTokenInfo,omitempty"`
 			}
 			if a.Auth != nil {
-				i := info(*a.Auth)
+				i := d.info(*a.Auth)
 				out.Info = &i
 			}
 			return ocpp.Marshal(out)

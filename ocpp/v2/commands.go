@@ -19,17 +19,12 @@ const (
 	maxTxID      = 36
 )
 
-// throttleProfile is the id of the limit on EVSE 0; that on EVSE n is n above
-// it. A charger replaces a profile of the same id (K01.FR.05), so each EVSE has
-// its own.
-const throttleProfile = 48_000
-
 // Command implements [ocpp.Dialect].
-func (Dialect) Command(c ocpp.Command) (action string, payload []byte, err error) {
+func (d Dialect) Command(c ocpp.Command) (action string, payload []byte, err error) {
 	switch c := c.(type) {
 	case ocpp.RemoteStart:
 		action = "RequestStartTransaction"
-		payload, err = remoteStart(c)
+		payload, err = d.remoteStart(c)
 	case ocpp.RemoteStop:
 		action = "RequestStopTransaction"
 		payload, err = remoteStop(c)
@@ -48,24 +43,33 @@ func (Dialect) Command(c ocpp.Command) (action string, payload []byte, err error
 	case ocpp.SendData:
 		action = "DataTransfer"
 		payload, err = sendData(c)
+	case ocpp.SetProfile:
+		action = "SetChargingProfile"
+		payload, err = setProfile(c)
+	case ocpp.ClearProfile:
+		action = "ClearChargingProfile"
+		payload, err = clearProfile(c)
+	case ocpp.GetComposite:
+		action = "GetCompositeSchedule"
+		payload, err = composite(c)
 	default:
-		err = ocpp.ErrUnsupported
+		action, payload, err = d.device(c)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("OCPP 2.0.1 command %T: %w", c, err)
+		return "", nil, fmt.Errorf("OCPP %s command %T: %w", d.Version(), c, err)
 	}
 	return action, payload, nil
 }
 
-func wrong(what string) error { return fmt.Errorf("%w: %s", ocpp.ErrCommand, what) }
+func wrong(what string) error { return ocpp.Wrong("%s", what) }
 
 func longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }
 
 // remoteStart: a token whose type nobody reported is Central, one that the CSMS
 // made (F01, F02).
-func remoteStart(c ocpp.RemoteStart) ([]byte, error) {
-	if c.Token.Value == "" || longer(c.Token.Value, maxIDToken) {
-		return nil, wrong(fmt.Sprintf("idToken is empty or longer than %d characters", maxIDToken))
+func (d Dialect) remoteStart(c ocpp.RemoteStart) ([]byte, error) {
+	if c.Token.Value == "" || longer(c.Token.Value, d.maxIDToken()) {
+		return nil, wrong(fmt.Sprintf("idToken is empty or longer than %d characters", d.maxIDToken()))
 	}
 	if c.EVSE < 0 || int64(c.RemoteID) < math.MinInt32 || int64(c.RemoteID) > math.MaxInt32 {
 		return nil, wrong("EVSE is negative or remoteStartId is not a 32-bit integer")
@@ -95,46 +99,6 @@ func remoteStop(c ocpp.RemoteStop) ([]byte, error) {
 	return ocpp.Marshal(struct {
 		ID string `json:"transactionId"`
 	}{c.ID}), nil
-}
-
-type period struct {
-	Start int   `json:"startPeriod"`
-	Limit int64 `json:"limit"`
-}
-
-type schedule struct {
-	ID      int      `json:"id"`
-	Unit    string   `json:"chargingRateUnit"`
-	Periods []period `json:"chargingSchedulePeriod"`
-}
-
-type profile struct {
-	ID            int        `json:"id"`
-	StackLevel    int        `json:"stackLevel"`
-	Purpose       string     `json:"chargingProfilePurpose"`
-	Kind          string     `json:"chargingProfileKind"`
-	Schedule      []schedule `json:"chargingSchedule"`
-	TransactionID string     `json:"transactionId"`
-}
-
-// throttle limits in W: what a site's limits and a driver's are made of, and
-// right for DC and for any number of phases. The profile is Relative, so that
-// it needs no clock (K01.FR.41: no startSchedule), with one period from its
-// start.
-func throttle(c ocpp.Throttle) ([]byte, error) {
-	if c.EVSE <= 0 || c.SetPoint < 0 {
-		return nil, wrong("a TxProfile needs an EVSE above 0 and a limit of at least 0 W")
-	}
-	if err := checkTransaction(c.ID); err != nil {
-		return nil, err
-	}
-	return ocpp.Marshal(struct {
-		EVSE    int     `json:"evseId"`
-		Profile profile `json:"chargingProfile"`
-	}{c.EVSE, profile{
-		ID: throttleProfile + c.EVSE, Purpose: "TxProfile", Kind: "Relative", TransactionID: c.ID,
-		Schedule: []schedule{{ID: 1, Unit: "W", Periods: []period{{Limit: int64(c.SetPoint)}}}},
-	}}), nil
 }
 
 type evse struct {
@@ -264,49 +228,4 @@ func sendData(c ocpp.SendData) ([]byte, error) {
 		MessageID string          `json:"messageId,omitempty"`
 		Data      json.RawMessage `json:"data,omitempty"`
 	}{c.Vendor, c.MessageID, c.Data}), nil
-}
-
-// Outcome implements [ocpp.Dialect]. A setting that needs a reboot was taken:
-// it is accepted, and the status says so.
-func (Dialect) Outcome(c ocpp.Command, payload []byte) (ocpp.Outcome, *ocpp.Error) {
-	o, err := ocpp.Decode(payload)
-	if err != nil {
-		return ocpp.Outcome{}, err
-	}
-	switch c.(type) {
-	case ocpp.GetConfig:
-		return variables(o, "getVariableResult")
-	case ocpp.SetConfig:
-		return variables(o, "setVariableResult")
-	}
-	if !o.Has("status") {
-		return ocpp.Outcome{}, ocpp.Missing("/status")
-	}
-	status := o.Text("status")
-	return ocpp.Outcome{Accepted: status == "Accepted", Status: status}, nil
-}
-
-// variables reads the results of a Get or Set. The outcome is accepted when all
-// are; its status is the first word that is not Accepted. Values holds what was
-// read.
-func variables(o ocpp.Object, member string) (ocpp.Outcome, *ocpp.Error) {
-	results := o.Objects(member)
-	if len(results) == 0 {
-		return ocpp.Outcome{}, ocpp.Missing("/" + member)
-	}
-	out := ocpp.Outcome{Accepted: true, Status: "Accepted", Values: map[string]string{}}
-	for _, r := range results {
-		status := r.Text("attributeStatus")
-		if status != "Accepted" && out.Status == "Accepted" {
-			out.Status = status
-		}
-		out.Accepted = out.Accepted && (status == "Accepted" || status == "RebootRequired" && member == "setVariableResult")
-		if status != "Accepted" || !r.Has("attributeValue") {
-			continue
-		}
-		component, variable := r.Object("component"), r.Object("variable")
-		out.Values[ocpp.JoinKey(component.Text("name"), component.Text("instance"),
-			variable.Text("name"), variable.Text("instance"))] = r.Text("attributeValue")
-	}
-	return out, nil
 }

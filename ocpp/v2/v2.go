@@ -36,68 +36,68 @@ func messages() []ocpp.Message {
 	return []ocpp.Message{
 		{Action: "Authorize", FromCS: true, Event: "Authorize"},
 		{Action: "BootNotification", FromCS: true, Event: "Boot"},
-		{Action: "CancelReservation", FromCSMS: true},
-		{Action: "CertificateSigned", FromCSMS: true},
-		{Action: "ChangeAvailability", FromCSMS: true},
-		{Action: "ClearCache", FromCSMS: true},
-		{Action: "ClearChargingProfile", FromCSMS: true},
-		{Action: "ClearDisplayMessage", FromCSMS: true},
-		{Action: "ClearVariableMonitoring", FromCSMS: true},
-		{Action: "ClearedChargingLimit", FromCS: true, Event: "Other"},
-		{Action: "CostUpdated", FromCSMS: true},
-		{Action: "CustomerInformation", FromCSMS: true},
+		{Action: "CancelReservation", FromCSMS: true, Command: "CancelReservation"},
+		{Action: "CertificateSigned", FromCSMS: true, Command: "Invoke"},
+		{Action: "ChangeAvailability", FromCSMS: true, Command: "SetAvailability"},
+		{Action: "ClearCache", FromCSMS: true, Command: "ClearCache"},
+		{Action: "ClearChargingProfile", FromCSMS: true, Command: "ClearProfile"},
+		{Action: "ClearDisplayMessage", FromCSMS: true, Command: "Invoke"},
+		{Action: "ClearVariableMonitoring", FromCSMS: true, Command: "Invoke"},
+		{Action: "ClearedChargingLimit", FromCS: true, Event: "LimitNotice"},
+		{Action: "CostUpdated", FromCSMS: true, Command: "Invoke"},
+		{Action: "CustomerInformation", FromCSMS: true, Command: "Invoke"},
 		{Action: "DataTransfer", FromCS: true, FromCSMS: true, Event: "Data", Command: "SendData"},
-		{Action: "DeleteCertificate", FromCSMS: true},
-		{Action: "FirmwareStatusNotification", FromCS: true, Event: "Other"},
+		{Action: "DeleteCertificate", FromCSMS: true, Command: "Invoke"},
+		{Action: "FirmwareStatusNotification", FromCS: true, Event: "Progress"},
 		{Action: "Get15118EVCertificate", FromCS: true, Event: "Other"},
-		{Action: "GetBaseReport", FromCSMS: true},
+		{Action: "GetBaseReport", FromCSMS: true, Command: "GetReport"},
 		{Action: "GetCertificateStatus", FromCS: true, Event: "Other"},
-		{Action: "GetChargingProfiles", FromCSMS: true},
-		{Action: "GetCompositeSchedule", FromCSMS: true},
-		{Action: "GetDisplayMessages", FromCSMS: true},
-		{Action: "GetInstalledCertificateIds", FromCSMS: true},
-		{Action: "GetLocalListVersion", FromCSMS: true},
-		{Action: "GetLog", FromCSMS: true},
-		{Action: "GetMonitoringReport", FromCSMS: true},
-		{Action: "GetReport", FromCSMS: true},
-		{Action: "GetTransactionStatus", FromCSMS: true},
+		{Action: "GetChargingProfiles", FromCSMS: true, Command: "Invoke"},
+		{Action: "GetCompositeSchedule", FromCSMS: true, Command: "GetComposite"},
+		{Action: "GetDisplayMessages", FromCSMS: true, Command: "Invoke"},
+		{Action: "GetInstalledCertificateIds", FromCSMS: true, Command: "Invoke"},
+		{Action: "GetLocalListVersion", FromCSMS: true, Command: "GetListVersion"},
+		{Action: "GetLog", FromCSMS: true, Command: "GetLog"},
+		{Action: "GetMonitoringReport", FromCSMS: true, Command: "Invoke"},
+		{Action: "GetReport", FromCSMS: true, Command: "Invoke"},
+		{Action: "GetTransactionStatus", FromCSMS: true, Command: "GetTransactionStatus"},
 		{Action: "GetVariables", FromCSMS: true, Command: "GetConfig"},
 		{Action: "Heartbeat", FromCS: true, Event: "Heartbeat"},
-		{Action: "InstallCertificate", FromCSMS: true},
-		{Action: "LogStatusNotification", FromCS: true, Event: "Other"},
+		{Action: "InstallCertificate", FromCSMS: true, Command: "Invoke"},
+		{Action: "LogStatusNotification", FromCS: true, Event: "Progress"},
 		{Action: "MeterValues", FromCS: true, Event: "Meter"},
-		{Action: "NotifyChargingLimit", FromCS: true, Event: "Other"},
+		{Action: "NotifyChargingLimit", FromCS: true, Event: "LimitNotice"},
 		{Action: "NotifyCustomerInformation", FromCS: true, Event: "Other"},
 		{Action: "NotifyDisplayMessages", FromCS: true, Event: "Other"},
 		{Action: "NotifyEVChargingNeeds", FromCS: true, Event: "Other"},
 		{Action: "NotifyEVChargingSchedule", FromCS: true, Event: "Other"},
 		{Action: "NotifyEvent", FromCS: true, Event: "Other"},
 		{Action: "NotifyMonitoringReport", FromCS: true, Event: "Other"},
-		{Action: "NotifyReport", FromCS: true, Event: "Other"},
-		{Action: "PublishFirmware", FromCSMS: true},
-		{Action: "PublishFirmwareStatusNotification", FromCS: true, Event: "Other"},
+		{Action: "NotifyReport", FromCS: true, Event: "Report"},
+		{Action: "PublishFirmware", FromCSMS: true, Command: "Invoke"},
+		{Action: "PublishFirmwareStatusNotification", FromCS: true, Event: "Progress"},
 		{Action: "ReportChargingProfiles", FromCS: true, Event: "Other"},
 		{Action: "RequestStartTransaction", FromCSMS: true, Command: "RemoteStart"},
 		{Action: "RequestStopTransaction", FromCSMS: true, Command: "RemoteStop"},
-		{Action: "ReservationStatusUpdate", FromCS: true, Event: "Other"},
-		{Action: "ReserveNow", FromCSMS: true},
-		{Action: "Reset", FromCSMS: true},
-		{Action: "SecurityEventNotification", FromCS: true, Event: "Other"},
-		{Action: "SendLocalList", FromCSMS: true},
-		{Action: "SetChargingProfile", FromCSMS: true, Command: "Throttle"},
-		{Action: "SetDisplayMessage", FromCSMS: true},
-		{Action: "SetMonitoringBase", FromCSMS: true},
-		{Action: "SetMonitoringLevel", FromCSMS: true},
-		{Action: "SetNetworkProfile", FromCSMS: true},
-		{Action: "SetVariableMonitoring", FromCSMS: true},
+		{Action: "ReservationStatusUpdate", FromCS: true, Event: "Reservation"},
+		{Action: "ReserveNow", FromCSMS: true, Command: "Reserve"},
+		{Action: "Reset", FromCSMS: true, Command: "Reset"},
+		{Action: "SecurityEventNotification", FromCS: true, Event: "Security"},
+		{Action: "SendLocalList", FromCSMS: true, Command: "SendList"},
+		{Action: "SetChargingProfile", FromCSMS: true, Command: "SetProfile, Throttle"},
+		{Action: "SetDisplayMessage", FromCSMS: true, Command: "Invoke"},
+		{Action: "SetMonitoringBase", FromCSMS: true, Command: "Invoke"},
+		{Action: "SetMonitoringLevel", FromCSMS: true, Command: "Invoke"},
+		{Action: "SetNetworkProfile", FromCSMS: true, Command: "Invoke"},
+		{Action: "SetVariableMonitoring", FromCSMS: true, Command: "Invoke"},
 		{Action: "SetVariables", FromCSMS: true, Command: "SetConfig"},
 		{Action: "SignCertificate", FromCS: true, Event: "Other"},
 		{Action: "StatusNotification", FromCS: true, Event: "Status"},
 		{Action: "TransactionEvent", FromCS: true, Event: "Transaction"},
 		{Action: "TriggerMessage", FromCSMS: true, Command: "Trigger"},
-		{Action: "UnlockConnector", FromCSMS: true},
-		{Action: "UnpublishFirmware", FromCSMS: true},
-		{Action: "UpdateFirmware", FromCSMS: true},
+		{Action: "UnlockConnector", FromCSMS: true, Command: "Unlock"},
+		{Action: "UnpublishFirmware", FromCSMS: true, Command: "Invoke"},
+		{Action: "UpdateFirmware", FromCSMS: true, Command: "UpdateFirmware"},
 	}
 }
 
@@ -113,12 +113,28 @@ func events(action string) func(ocpp.Object, []byte) (ocpp.Event, *ocpp.Error) {
 		return authorize
 	case "BootNotification":
 		return boot
+	case "ClearedChargingLimit":
+		return unlimited
 	case "DataTransfer":
 		return data
+	case "FirmwareStatusNotification":
+		return progress("firmware")
 	case "Heartbeat":
 		return heartbeat
+	case "LogStatusNotification":
+		return progress("log")
 	case "MeterValues":
 		return meterValues
+	case "NotifyChargingLimit":
+		return limited
+	case "NotifyReport":
+		return report
+	case "PublishFirmwareStatusNotification":
+		return progress("publish")
+	case "ReservationStatusUpdate":
+		return reservation
+	case "SecurityEventNotification":
+		return ocpp.ReadSecurity
 	case "StatusNotification":
 		return status
 	case "TransactionEvent":

@@ -1,0 +1,100 @@
+package v2
+
+import (
+	"encoding/json"
+
+	"github.com/holdfast-ev/holdfast/ocpp"
+)
+
+type period struct {
+	Start  int         `json:"startPeriod"`
+	Limit  json.Number `json:"limit"`
+	Phases int         `json:"numberPhases,omitempty"`
+}
+
+type schedule struct {
+	ID       int      `json:"id"`
+	Start    string   `json:"startSchedule,omitempty"`
+	Duration int      `json:"duration,omitempty"`
+	Unit     string   `json:"chargingRateUnit"`
+	Periods  []period `json:"chargingSchedulePeriod"`
+}
+
+type profile struct {
+	ID            int        `json:"id"`
+	StackLevel    int        `json:"stackLevel"`
+	Purpose       string     `json:"chargingProfilePurpose"`
+	Kind          string     `json:"chargingProfileKind"`
+	ValidTo       string     `json:"validTo,omitempty"`
+	Schedule      []schedule `json:"chargingSchedule"`
+	TransactionID string     `json:"transactionId,omitempty"`
+}
+
+func throttle(c ocpp.Throttle) ([]byte, error) {
+	set, err := c.Limit()
+	if err != nil {
+		return nil, err
+	}
+	return setProfile(set)
+}
+
+// setProfile sends one schedule: two or three are for a car to choose from
+// (ISO 15118, K15).
+func setProfile(c ocpp.SetProfile) ([]byte, error) {
+	p := c.Profile
+	if err := p.Check(c.EVSE); err != nil {
+		return nil, err
+	}
+	if p.Purpose == ocpp.TxOnly && longer(p.TransactionID, maxTxID) {
+		return nil, ocpp.Wrong("a transaction id is longer than %d characters", maxTxID)
+	}
+	s := schedule{ID: 1, Duration: p.DurationS, Unit: string(p.Unit)}
+	out := profile{ID: p.ID, StackLevel: p.StackLevel, Purpose: string(p.Purpose), ValidTo: ocpp.Moment(p.ValidTo), TransactionID: p.TransactionID}
+	out.Kind, s.Start = p.Kind()
+	for _, d := range p.Periods {
+		s.Periods = append(s.Periods, period{d.StartS, ocpp.Tenths(d.Limit), d.Phases})
+	}
+	out.Schedule = []schedule{s}
+	return ocpp.Marshal(struct {
+		EVSE    int     `json:"evseId"`
+		Profile profile `json:"chargingProfile"`
+	}{c.EVSE, out}), nil
+}
+
+// A criterion is ClearChargingProfileType.
+type criterion struct {
+	EVSE       *int   `json:"evseId,omitempty"`
+	Purpose    string `json:"chargingProfilePurpose,omitempty"`
+	StackLevel *int   `json:"stackLevel,omitempty"`
+}
+
+// clearProfile names an id or at least one criterion (K10.FR.02).
+func clearProfile(c ocpp.ClearProfile) ([]byte, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	var out struct {
+		ID       *int       `json:"chargingProfileId,omitempty"`
+		Criteria *criterion `json:"chargingProfileCriteria,omitempty"`
+	}
+	switch {
+	case c.ID != nil:
+		out.ID = c.ID
+	case c.EVSE == nil && c.Purpose == "" && c.StackLevel == nil:
+		return nil, ocpp.Wrong("2.x clears by an id or at least one criterion")
+	default:
+		out.Criteria = &criterion{c.EVSE, string(c.Purpose), c.StackLevel}
+	}
+	return ocpp.Marshal(out), nil
+}
+
+func composite(c ocpp.GetComposite) ([]byte, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	return ocpp.Marshal(struct {
+		Duration int    `json:"duration"`
+		Unit     string `json:"chargingRateUnit,omitempty"`
+		EVSE     int    `json:"evseId"`
+	}{c.DurationS, string(c.Unit), c.EVSE}), nil
+}
