@@ -136,6 +136,7 @@ const (
 	logSlice     = "slice.received"
 	logRefused   = "slice.refused"
 	logSkipped   = "telemetry.skipped"
+	logBook      = "tokens.disclosed"
 )
 
 // key joins the parts of a document's key.

@@ -48,6 +48,7 @@ type Contact struct {
 	Cause    holdfast.Cause     `json:"cause,omitempty"` // of that
 	Since    holdfast.Instant   `json:"since,omitzero"`  // of that, by the gateway's clock
 	Backlog  uint64             `json:"backlog"`         // evidence records that its last hello announced and the cloud has not received
+	Book     uint64             `json:"book,omitempty"`  // version of the access list whose tokens it was given in clear last; see [Plane.Book]
 }
 
 // SilentAfterMillis is how long after its last contact a gateway counts as

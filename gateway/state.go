@@ -97,6 +97,7 @@ type Charger struct {
 	BootedAt  holdfast.Instant              `json:"booted_at"`
 	Up        bool                          `json:"up"`
 	Registers map[string]holdfast.WattHours `json:"registers"` // last trusted register, by EVSE
+	Native    *NativeState                  `json:"native,omitempty"`
 }
 
 // A Decision is an accepted credential that waits for its session.
@@ -162,6 +163,8 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 		c.Boot, c.BootedAt = *b, r.At
 	case *record.ChargerLink:
 		s.charger(r.Charger).Up = b.Up
+	case *record.ChargerReadiness, *record.ChargerList:
+		s.applyNative(r)
 	case *record.StatementInstalled:
 		return s.applyStatement(r, b)
 	case *record.DirectiveDone:

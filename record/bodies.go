@@ -8,7 +8,7 @@ import (
 func Kinds() []Body {
 	return []Body{
 		&GatewayBooted{}, &GatewayStopped{}, &EpochOpened{}, &LinkChanged{}, &TimeFloorRaised{}, &ClockChanged{}, &StorageChanged{},
-		&SnapshotTaken{}, &SegmentQuarantined{}, &ChargerBooted{}, &ChargerLink{}, &SecurityEvent{},
+		&SnapshotTaken{}, &SegmentQuarantined{}, &ChargerBooted{}, &ChargerLink{}, &ChargerReadiness{}, &ChargerList{}, &SecurityEvent{},
 		&StatementInstalled{}, &DirectiveDone{},
 		&AccessDecided{}, &AccessLapsed{}, &ExposureSettled{}, &SessionOpened{}, &SessionAuthorized{}, &SessionReading{}, &SessionLimited{}, &SessionLabelled{},
 		&SessionEnded{}, &StopOrphaned{}, &CommandSent{}, &CommandAnswered{}, &ExceptionRaised{}, &ReceiptIssued{},
@@ -42,6 +42,10 @@ func newBody(t Type) Body {
 		return &ChargerBooted{}
 	case "charger.link":
 		return &ChargerLink{}
+	case "charger.readiness":
+		return &ChargerReadiness{}
+	case "charger.list":
+		return &ChargerList{}
 	case "security.event":
 		return &SecurityEvent{}
 	case "statement.installed":

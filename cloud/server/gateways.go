@@ -49,6 +49,10 @@ func (s *Server) gateways() *routes {
 	r.add(download, s.serve(download, s.download))
 	handle(r, route{at: "POST /v1/gateways/{id}/authorize", name: "authorize", limit: smallBody, lenient: true,
 		doc: "ask about a token"}, s.authorize)
+	handle(r, route{at: "GET /v1/gateways/{id}/tokens", name: "tokens",
+		query:    []param{query[uint64]("version", "of the access list that the gateway has installed"), query[uint64]("after", "`next` of the page before")},
+		problems: []ProblemKind{kindConflict, kindNotFound},
+		doc:      "the tokens of its own site in clear, for the chargers' own lists; noted in the cloud's journal; counts as an upload"}, s.book)
 	link := route{at: "GET /v1/gateways/{id}/link", name: "link", doc: "WebSocket down which directives come; the newest wins"}
 	r.add(link, s.serve(link, s.link))
 	handle(&open, route{at: "GET /healthz", name: "healthz", doc: "200 while the process lives"}, s.health)

@@ -160,6 +160,7 @@ func planeProblem(err error) *Problem {
 		{cloud.ErrForbidden, kindUnknown, "enrol the gateway again: holdfast sites code SITE"},
 		{cloud.ErrNotFound, kindNotFound, ""},
 		{cloud.ErrExists, kindConflict, ""},
+		{cloud.ErrOutdated, kindConflict, ""},
 		{cloud.ErrFull, kindFull, ""},
 		{cloud.ErrInvalid, kindInvalid, ""},
 		{holdfast.ErrID, kindInvalid, ""},
