@@ -45,6 +45,7 @@ const (
 	TypTariff  = "holdfast/tariff+v1"  // cloud: a tariff, [Tariff]
 	TypReceipt = "holdfast/receipt+v1" // gateway: a driver's receipt, package receipt
 	TypTime    = "holdfast/time+v1"    // cloud: its time, [Time]
+	TypLimits  = "holdfast/limits+v1"  // cloud: a site's limit schedule, package power
 )
 
 // MaxBytes bounds a signed statement. The largest is an access list: with the

@@ -42,6 +42,7 @@ var house = []room{
 	{path: "statement", floor: 2, class: pure},
 	{path: "seal", floor: 2, class: pure},
 	{path: "access", floor: 2, class: pure, also: []string{"statement"}, why: "lists and grants are signed statements"},
+	{path: "power", floor: 2, class: pure, also: []string{"statement"}, why: "a limit schedule is a signed statement"},
 	{path: "receipt", floor: 2, class: pure, also: []string{"statement"}, why: "a receipt is a signed statement"},
 
 	{path: "ocpp/v16", floor: 3, class: pure, why: "the OCPP versions do not know each other"},
