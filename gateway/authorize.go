@@ -59,7 +59,7 @@ func (g *Gateway) pending(id holdfast.ChargerID, token holdfast.TokenHash) *Deci
 	return found
 }
 
-func (g *Gateway) lapsed(d *Decision) bool { return g.since(d.At) >= d.Body.LapsesIn }
+func (g *Gateway) lapsed(d *Decision) bool { return g.since(d.At, d.Ran) >= d.Body.LapsesIn }
 
 // judge asks package access about a credential. told is what the cloud said
 // about it, if it was asked.

@@ -81,6 +81,8 @@ func withCount(r record.Record, n int) record.Record {
 		b.Count = n
 	case *record.AccessDecided:
 		b.Count = n
+	case *record.ClockDoubted:
+		b.Count = n
 	}
 	return r
 }

@@ -255,17 +255,8 @@ func (g *Gateway) boot(m message, ev ocpp.Boot) ocpp.Answer {
 		Serial: ev.Serial, Firmware: ev.Firmware, Reason: ev.Reason,
 	}
 	known := g.state.Chargers[m.conn.charger]
-	if known == nil || known.Boot != b || g.since(known.BootedAt) >= CoalesceMillis {
+	if known == nil || known.Boot != b || g.since(known.BootedAt, known.BootedRan) >= CoalesceMillis {
 		g.emit(record.Record{Charger: m.conn.charger, Body: &b})
 	}
 	return ocpp.BootAnswer{Status: "Accepted", Now: g.clock(), IntervalS: g.cfg.heartbeat()}
-}
-
-// since is the time since an instant, in milliseconds: by the monotonic clock
-// within a boot, by the wall clock across boots.
-func (g *Gateway) since(at holdfast.Instant) int64 {
-	if at.Boot == g.now.Boot {
-		return g.now.Mono - at.Mono
-	}
-	return max(0, int64(g.now.Wall-at.Wall))
 }

@@ -46,7 +46,7 @@ func (g *Gateway) directive(d uplink.Directive) (outcome, detail string) {
 	switch {
 	case g.state.Issued[d.ID]:
 		return "unknown", "the gateway restarted before the charger answered; it is not sent again"
-	case d.Expires != 0 && g.clock() >= d.Expires:
+	case d.Expires != 0 && g.state.Access.TimeAt(g.now) >= d.Expires:
 		return "expired", fmt.Sprintf("expired at %s", d.Expires)
 	}
 	var err error

@@ -164,6 +164,8 @@ func (g *Gateway) Step(now holdfast.Instant, in Input) {
 		g.directives(in.List)
 	case Told:
 		g.told(in)
+	case ClockDoubted:
+		g.clockDoubted(in)
 	case Space:
 		g.free = in.FreeBytes
 		g.space()

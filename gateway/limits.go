@@ -31,7 +31,7 @@ func (g *Gateway) limits(ses *Session) {
 		return
 	}
 	seen := session.Live{
-		AgeS: (g.now.Mono - l.at) / 1000, Power: l.power, Cap: l.cap, ElapsedS: g.since(ses.OpenedAt) / 1000,
+		AgeS: (g.now.Mono - l.at) / 1000, Power: l.power, Cap: l.cap, ElapsedS: g.since(ses.OpenedAt, ses.Ran) / 1000,
 	}
 	if l.reading != nil {
 		seen.Register = l.reading.Register

@@ -59,7 +59,7 @@ const FloorEveryMillis = 1_800_000
 const FloorStepMillis = 60_000
 
 func (g *Gateway) signedTime(t holdfast.UnixMilli) {
-	if t == 0 || t <= g.state.Access.Floor(g.now)+FloorStepMillis && g.floorNoted != 0 && g.now.Mono-g.floorNoted < FloorEveryMillis {
+	if t == 0 || !g.proves(t) || t <= g.state.Access.Floor(g.now)+FloorStepMillis && g.floorNoted != 0 && g.now.Mono-g.floorNoted < FloorEveryMillis {
 		return
 	}
 	g.floorNoted = g.now.Mono + 1
@@ -145,7 +145,7 @@ func (g *Gateway) prune() {
 // horizon: everything before it is older still.
 func (g *Gateway) horizon() (before holdfast.Seq) {
 	for _, m := range g.state.Marks {
-		if m.At <= g.clock()-BackupHorizonMillis {
+		if m.At <= g.state.Access.TimeAt(g.now)-BackupHorizonMillis {
 			before = m.Seq
 		}
 	}

@@ -146,7 +146,7 @@ func (g *Gateway) elapsed(ses *Session, l *live, r holdfast.Reading) int64 {
 		s = max(s, int64(r.At-from)/1000)
 	}
 	if l.reading == nil {
-		s = max(s, g.since(ses.OpenedAt)/1000)
+		s = max(s, g.since(ses.OpenedAt, ses.Ran)/1000)
 	}
 	return s
 }

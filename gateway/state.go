@@ -34,6 +34,7 @@ type State struct {
 	Nonce    string                          `json:"nonce"`
 	Stopped  bool                            `json:"stopped"` // the last boot ended in order
 	Link     LinkNow                         `json:"link"`
+	Time     Timeline                        `json:"time"`
 	Refusing bool                            `json:"refusing"` // for want of space
 	NextTx   int32                           `json:"next_tx"`  // the lease of OCPP 1.6 transaction ids
 	Access   *access.State                   `json:"access"`
@@ -52,6 +53,7 @@ type State struct {
 // Session is a session in the state, with what only a gateway needs to know.
 type Session struct {
 	session.Session
+	Ran int64 `json:"ran_ms"` // State.Time.RanMs when it was opened
 }
 
 // LinkNow is the link as the last record of it says.
@@ -80,21 +82,24 @@ const MaxMarks = 400
 
 const dayMillis = 24 * 3600 * 1000
 
-// mark notes the first record of a day. A clock that goes back begins no day.
+// mark notes the first record of a day by proven time: a clock that anybody can
+// set neither begins a day nor keeps one from beginning.
 func (s *State) mark(r record.Record) {
-	if n := len(s.Marks); !r.At.Wall.Plausible() || n > 0 && r.At.Wall < s.Marks[n-1].At+dayMillis {
+	at := s.Access.TimeAt(r.At)
+	if n := len(s.Marks); at == 0 || n > 0 && at < s.Marks[n-1].At+dayMillis {
 		return
 	}
 	if len(s.Marks) >= MaxMarks {
 		s.Marks = slices.Delete(s.Marks, 1, 2)
 	}
-	s.Marks = append(s.Marks, Mark{r.Seq, r.At.Wall})
+	s.Marks = append(s.Marks, Mark{r.Seq, at})
 }
 
 // A Charger is what is known for good about a charger.
 type Charger struct {
 	Boot      record.ChargerBooted          `json:"boot"`
 	BootedAt  holdfast.Instant              `json:"booted_at"`
+	BootedRan int64                         `json:"booted_ran_ms"` // State.Time.RanMs at BootedAt
 	Up        bool                          `json:"up"`
 	Registers map[string]holdfast.WattHours `json:"registers"` // last trusted register, by EVSE
 	Native    *NativeState                  `json:"native,omitempty"`
@@ -104,6 +109,7 @@ type Charger struct {
 type Decision struct {
 	Seq     holdfast.Seq         `json:"seq"`
 	At      holdfast.Instant     `json:"at"`
+	Ran     int64                `json:"ran_ms"` // State.Time.RanMs at At
 	Charger holdfast.ChargerID   `json:"charger"`
 	Body    record.AccessDecided `json:"body"`
 }
@@ -128,6 +134,7 @@ func NewState() *State {
 // not one gateway's journal.
 func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 	s.Access.Observe(r.At)
+	s.Time.observe(r.At)
 	if _, ok := r.Body.(*record.EpochOpened); ok {
 		return s.applyEpoch(r, leaf)
 	}
@@ -160,7 +167,7 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 		s.applyGap(b)
 	case *record.ChargerBooted:
 		c := s.charger(r.Charger)
-		c.Boot, c.BootedAt = *b, r.At
+		c.Boot, c.BootedAt, c.BootedRan = *b, r.At, s.Time.RanMs
 	case *record.ChargerLink:
 		s.charger(r.Charger).Up = b.Up
 	case *record.ChargerReadiness, *record.ChargerList:
@@ -232,7 +239,7 @@ func (s *State) applyDecision(r record.Record, b *record.AccessDecided) {
 	s.Access.Reserve(uint64(r.Seq), b.Token, b.Reserved)
 	body := *b
 	body.Sealed = ""
-	s.Pending[r.Seq] = &Decision{Seq: r.Seq, At: r.At, Charger: r.Charger, Body: body}
+	s.Pending[r.Seq] = &Decision{Seq: r.Seq, At: r.At, Ran: s.Time.RanMs, Charger: r.Charger, Body: body}
 }
 
 func (s *State) applyOpen(r record.Record, leaf holdfast.Hash) error {
@@ -240,7 +247,7 @@ func (s *State) applyOpen(r record.Record, leaf holdfast.Hash) error {
 	if err != nil {
 		return err
 	}
-	ses := &Session{Session: *opened}
+	ses := &Session{Session: *opened, Ran: s.Time.RanMs}
 	if _, twice := s.Sessions[ses.ID]; twice {
 		return fmt.Errorf("session %s opened twice", ses.ID.Short())
 	}

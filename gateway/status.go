@@ -26,6 +26,7 @@ type Counters struct {
 	Security     map[string]uint64
 	Exceptions   map[string]uint64
 	Transitions  map[TransitionKey]uint64
+	ClockDoubts  map[string]uint64 // times that were not heeded, by source
 }
 
 // StartKey labels holdfast_session_starts_total.
@@ -43,7 +44,7 @@ type TransitionKey struct {
 func newCounters() Counters {
 	return Counters{
 		Starts: map[StartKey]uint64{}, Limits: map[string]uint64{}, Security: map[string]uint64{},
-		Exceptions: map[string]uint64{}, Transitions: map[TransitionKey]uint64{},
+		Exceptions: map[string]uint64{}, Transitions: map[TransitionKey]uint64{}, ClockDoubts: map[string]uint64{},
 	}
 }
 
@@ -168,7 +169,7 @@ func (g *Gateway) chargerStatus(id holdfast.ChargerID) ChargerStatus {
 
 func (g *Gateway) sessionStatus(ses *Session) SessionStatus {
 	st := SessionStatus{
-		ID: ses.ID, Charger: ses.Charger, EVSE: ses.EVSE(), ForS: g.since(ses.OpenedAt) / 1000, Energy: ses.Meter.Energy(),
+		ID: ses.ID, Charger: ses.Charger, EVSE: ses.EVSE(), ForS: g.since(ses.OpenedAt, ses.Ran) / 1000, Energy: ses.Meter.Energy(),
 		Offline: ses.Opened.Link == holdfast.Offline, Limits: ses.Opened.Limits, Stopping: len(ses.Limited) > 0,
 	}
 	if l := g.live[ses.ID]; l != nil {

@@ -7,7 +7,7 @@ import (
 // Kinds returns one empty body of every kind, in the order of docs/records.md.
 func Kinds() []Body {
 	return []Body{
-		&GatewayBooted{}, &GatewayStopped{}, &EpochOpened{}, &LinkChanged{}, &TimeFloorRaised{}, &ClockChanged{}, &StorageChanged{},
+		&GatewayBooted{}, &GatewayStopped{}, &EpochOpened{}, &LinkChanged{}, &TimeFloorRaised{}, &ClockChanged{}, &ClockDoubted{}, &StorageChanged{},
 		&SnapshotTaken{}, &SegmentQuarantined{}, &ChargerBooted{}, &ChargerLink{}, &ChargerReadiness{}, &ChargerList{}, &SecurityEvent{},
 		&StatementInstalled{}, &DirectiveDone{},
 		&AccessDecided{}, &AccessLapsed{}, &ExposureSettled{}, &SessionOpened{}, &SessionAuthorized{}, &SessionReading{}, &SessionLimited{}, &SessionLabelled{},
@@ -32,6 +32,8 @@ func newBody(t Type) Body {
 		return &TimeFloorRaised{}
 	case "clock.changed":
 		return &ClockChanged{}
+	case "clock.doubted":
+		return &ClockDoubted{}
 	case "storage.changed":
 		return &StorageChanged{}
 	case "snapshot.taken":

@@ -46,6 +46,7 @@ type agent struct {
 	cursors  *cursors
 	metrics  *linkMetrics
 	inspect  *inspector
+	ntp      *ntpClient
 
 	listening []string // addresses, for the report
 	restart   *gateway.Restart
@@ -102,6 +103,7 @@ func newAgent(cfg *Config, software string, log *slog.Logger, keys *Identity) (*
 	a.chargers = newChargerServer(cfg, log, []string{string(ocpp.V201), string(ocpp.V16)}, a.engine.feed)
 	a.link = newCloudLink(log, c, newProber(u, config), a.clock, keys.StatementKey)
 	a.signer = newSigner(log, keys.Signer)
+	a.ntp = newNTPClient(log, a.clock, cfg.Time.NTP, a.input)
 	a.inspect = newInspector(log, a.engine, func(j holdfast.Journal) (journal.FS, error) {
 		return durable.OpenDir(filepath.Join(cfg.Dir, map[holdfast.Journal]string{holdfast.Evidence: evidenceDir, holdfast.Telemetry: telemetryDir}[j]))
 	})
@@ -121,7 +123,7 @@ func (a *agent) open(f *feed) (*core, error) {
 		return nil, err
 	}
 	began := time.Now()
-	l, found, err := loop.Open(a.clock.Now(), o)
+	l, found, err := loop.Open(o)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +160,7 @@ func (a *agent) turn(l *loop.Loop, now holdfast.Instant, in []gateway.Input) err
 
 // options are what the core is opened with.
 func (a *agent) options(boot uint32, sh loop.Shell) (o loop.Options, err error) {
-	o = loop.Options{Boot: boot, Shell: sh, Restart: a.restart, Config: a.coreConfig()}
+	o = loop.Options{Boot: boot, Shell: sh, Restart: a.restart, Config: a.coreConfig(), Clock: a.clock.Restore}
 	rand.Read(o.Config.Seed[:]) // crypto/rand never fails
 	rand.Read(o.Nonce[:])
 	rand.Read(o.Epochs[0][:])
@@ -194,12 +196,19 @@ func (a *agent) coreConfig() gateway.Config {
 	return c
 }
 
+// input gives the present core an input; without a core it is forgotten.
+func (a *agent) input(in gateway.Input) {
+	if f := a.engine.feed(); f != nil {
+		f.put(in)
+	}
+}
+
 // report is made on the core's goroutine.
 func (a *agent) report(l *loop.Loop) *Report {
 	return &Report{
 		Status: l.Core().Status(a.clock.Now()), Sockets: a.chargers.connected(), Listening: a.listening,
 		OldestUnsynced: oldestUnsynced(l.Log(holdfast.Evidence), a.cursors),
-		Inspection:     a.inspect.report(), Refused: a.link.refusal(),
+		Inspection:     a.inspect.report(), Refused: a.link.refusal(), Clock: a.clock.Status(),
 		counters: cloneCounters(l.Core().Counters()),
 	}
 }
@@ -300,6 +309,7 @@ func (a *agent) serve(ctx context.Context, s *servers) error {
 	watch.Go(func() { a.watch(watchCtx) })
 	watch.Go(func() { a.notify(watchCtx) })
 	watch.Go(func() { a.inspect.run(watchCtx) })
+	watch.Go(func() { a.ntp.run(watchCtx) })
 
 	var err error
 	select {

@@ -47,6 +47,8 @@ type Config struct {
 	Local LocalConfig `yaml:"local"`
 	// Storage bounds what the journals may take.
 	Storage StorageConfig `yaml:"storage"`
+	// Time says where a hint of the time may come from.
+	Time TimeConfig `yaml:"time"`
 	// Chargers lists every charger that may connect, at most 500.
 	Chargers []ChargerConfig `yaml:"chargers"`
 }
@@ -121,6 +123,16 @@ type StorageConfig struct {
 	// cloud's copy takes its place, so smaller ones lose less; larger ones are
 	// fewer files. Default 1024.
 	SegmentKiB int64 `yaml:"segment_kib"`
+}
+
+// A TimeConfig says where a hint of the time may come from. The time that rights
+// are judged by comes from the cloud, signed, and from nowhere else.
+type TimeConfig struct {
+	// NTP lists NTP servers, host or host:port (UDP, port 123 when not said), at
+	// most 8. More than half of them must agree within half a second. They set a
+	// clock that the cloud has not set since the start; they never override a
+	// signed time younger than a day. Default: none.
+	NTP []string `yaml:"ntp"`
 }
 
 // A ChargerConfig is one charger that may connect.
@@ -291,6 +303,7 @@ func (c *Config) Validate() error {
 	k.oneOf("log", c.Log, "debug", "info", "warn", "error")
 	k.span("heartbeat_seconds", c.HeartbeatSeconds, 10, 86_400, "s")
 	c.Cloud.check(k)
+	c.Time.check(k)
 	if c.Keys.PassphraseFile != "" && c.Keys.Credential != "" {
 		k.wrong("keys.credential", "set together with keys.passphrase_file; use one")
 	}

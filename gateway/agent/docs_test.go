@@ -126,9 +126,10 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(holdfast_[a-z_]+)` \\| (gauge|counter|histogram) \\|").FindAllStringSubmatch(section, -1) {
 		documented[m[1]+" "+m[2]] = true
 	}
-	full := &Report{Status: gateway.Status{Link: holdfast.Online, Site: "s"}, counters: gateway.Counters{
+	full := &Report{Clock: ClockStatus{NTP: &HintStatus{}}, Status: gateway.Status{Link: holdfast.Online, Site: "s"}, counters: gateway.Counters{
 		Starts: map[gateway.StartKey]uint64{{}: 1}, Transitions: map[gateway.TransitionKey]uint64{{}: 1},
 		Security: map[string]uint64{"a": 1}, Exceptions: map[string]uint64{"a": 1}, Limits: map[string]uint64{"a": 1},
+		ClockDoubts: map[string]uint64{"ntp": 1},
 	}}
 	m := &metrics{software: "test", server: &chargerServer{}, link: newLinkMetrics(), report: func(context.Context) (*Report, error) { return full, nil }}
 	registry := prometheus.NewRegistry()

@@ -93,7 +93,7 @@ func (l *cloudLink) hello(f *feed, h uplink.Hello) {
 			l.down(ctx, f, *failed)
 			return
 		}
-		up := gateway.LinkUp{Welcome: w, CloudTime: l.cloudTime(w.Time, h.Nonce, time.Since(began))}
+		up := gateway.LinkUp{Welcome: w, CloudTime: l.cloudTime(f, w.Time, h.Nonce, time.Since(began))}
 		if f.put(up) {
 			l.ring(f)
 		}
@@ -102,7 +102,7 @@ func (l *cloudLink) hello(f *feed, h uplink.Hello) {
 
 // cloudTime verifies the signed time of a welcome and sets the clock by it. It
 // returns 0 when there is none to trust.
-func (l *cloudLink) cloudTime(signed []byte, nonce string, rtt time.Duration) holdfast.UnixMilli {
+func (l *cloudLink) cloudTime(f *feed, signed []byte, nonce string, rtt time.Duration) holdfast.UnixMilli {
 	if len(signed) == 0 {
 		return 0
 	}
@@ -111,7 +111,12 @@ func (l *cloudLink) cloudTime(signed []byte, nonce string, rtt time.Duration) ho
 		l.log.Warn("the cloud's time does not verify; the clock stays as it is", "err", err.Error())
 		return 0
 	}
-	l.clock.Sync(t, rtt)
+	now := l.clock.Now()
+	if !l.clock.Sync(t, rtt) {
+		l.log.Warn("the cloud signed a time that cannot be; the clock stays as it is", "signed", t.String(), "clock", now.Wall.String())
+		f.put(gateway.ClockDoubted{Source: string(SourceCloud), OffsetMs: int64(t - now.Wall), Detail: "signed time " + t.String() + " is before, or years after, what was signed earlier"})
+		return 0
+	}
 	return t
 }
 

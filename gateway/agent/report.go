@@ -28,6 +28,8 @@ type Report struct {
 	// Refused is the last upload if the cloud refused it: its bytes do not fit what
 	// the cloud knows, and a person has to look.
 	Refused *Refusal `json:"refused,omitempty"`
+	// Clock is where the gateway's time comes from.
+	Clock ClockStatus `json:"clock"`
 
 	counters gateway.Counters
 }
@@ -46,5 +48,6 @@ type Refusal struct {
 func cloneCounters(c gateway.Counters) gateway.Counters {
 	c.Starts, c.Limits, c.Security = maps.Clone(c.Starts), maps.Clone(c.Limits), maps.Clone(c.Security)
 	c.Exceptions, c.Transitions = maps.Clone(c.Exceptions), maps.Clone(c.Transitions)
+	c.ClockDoubts = maps.Clone(c.ClockDoubts)
 	return c
 }

@@ -95,7 +95,8 @@ func (s *site) open() error {
 	var err error
 	var nonce [16]byte
 	nonce[0] = byte(s.now.Boot)
-	s.l, s.report, err = loop.Open(s.now, loop.Options{
+	s.l, s.report, err = loop.Open(loop.Options{
+		Clock: func(holdfast.UnixMilli, holdfast.Instant) holdfast.Instant { return s.now },
 		Config: gateway.Config{
 			Gateway: "gw-1", Site: "site-1", Software: "test",
 			Chargers: map[holdfast.ChargerID]gateway.ChargerConfig{"CP1": {MaxPower: 22_000}},

@@ -23,6 +23,10 @@ type Options struct {
 	Telem     journal.Options
 	Shell     Shell
 
+	// Clock is told what the journal proves about the time (see
+	// [gateway.State.Proven]) and returns the instant of the first turn.
+	Clock func(floor holdfast.UnixMilli, last holdfast.Instant) holdfast.Instant
+
 	Boot   uint32            // rises by one with every call
 	Nonce  [16]byte          // the boot nonce
 	Epochs [2]holdfast.Epoch // for new epochs of the evidence and the telemetry journal
@@ -43,7 +47,7 @@ type Report struct {
 
 // Open recovers a core and takes its first turn: when it returns, the boot's
 // records are durable.
-func Open(now holdfast.Instant, o Options) (l *Loop, rep Report, err error) {
+func Open(o Options) (l *Loop, rep Report, err error) {
 	l = &Loop{logs: map[holdfast.Journal]*journal.Log{}, snaps: o.Snapshots, shell: o.Shell}
 	opened := l.logs
 	defer func() {
@@ -60,6 +64,7 @@ func Open(now holdfast.Instant, o Options) (l *Loop, rep Report, err error) {
 	if err != nil {
 		return nil, rep, err
 	}
+	floor, last := state.Proven()
 	start := gateway.Start{Boot: o.Boot, Nonce: hex.EncodeToString(o.Nonce[:])}
 	if start.NewEpoch, err = l.newEpoch(&o, &rep); err != nil {
 		return nil, rep, err
@@ -71,6 +76,7 @@ func Open(now holdfast.Instant, o Options) (l *Loop, rep Report, err error) {
 	if l.core, err = gateway.New(o.Config, state, l.heads()); err != nil {
 		return nil, rep, err
 	}
+	now := o.Clock(floor, last)
 	l.core.Begin(now, start)
 	log := l.logs[holdfast.Evidence]
 	size, _ := log.Head()

@@ -78,7 +78,7 @@ func printStatus(out io.Writer, r *agent.Report) error {
 	if x := r.Refused; x != nil {
 		fmt.Fprintf(w, "refused\tthe cloud does not take %s records from %d on: %s: %s\n", x.Journal, x.First, x.Code, x.Detail)
 	}
-	fmt.Fprintf(w, "clock\t%s, %s\n", r.Now.Wall, qualityWords(r.Now.Quality))
+	fmt.Fprintf(w, "clock\t%s\n", clockLine(r))
 	if r.Recoveries > 0 {
 		fmt.Fprintf(w, "disk\tthe core was recovered %d times since the start: look at the log\n", r.Recoveries)
 	}
@@ -200,18 +200,6 @@ func roomOf(n int64) string {
 		return "an unknown amount more"
 	}
 	return bytesOf(n) + " more"
-}
-
-func qualityWords(q holdfast.Quality) string {
-	switch q {
-	case holdfast.Synchronised:
-		return "synchronised with the cloud"
-	case holdfast.Relative:
-		return "not synchronised for more than a day"
-	case holdfast.Informative:
-		return "of this machine, not yet confirmed by the cloud"
-	}
-	return "not set"
 }
 
 func yesNo(b bool) string {
