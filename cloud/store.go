@@ -6,19 +6,21 @@ import (
 	"github.com/holdfast-ev/holdfast"
 )
 
-// A Store keeps what the cloud knows. cloud/store has two keepers, SQLite and
-// memory; cloud/store/storetest is the suite that every keeper passes.
+// A Store keeps what the cloud knows. cloud/store has three keepers, SQLite,
+// PostgreSQL and memory; cloud/store/storetest is the suite that every keeper
+// passes.
 type Store interface {
 	// Update runs fn in a transaction that is durable when Update returns nil and
 	// leaves no trace when fn returns an error. When the commit itself fails, the
 	// error does not say whether it happened: every caller has to converge when it
-	// simply tries again. Updates are serialised. fn may run only once, and must
-	// not keep its Tx.
+	// simply tries again. Updates are serialised, also with those of other
+	// processes on the same store. fn may run only once, and must not keep its Tx.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// View runs fn on a consistent snapshot. What fn writes is an error.
 	View(ctx context.Context, fn func(Tx) error) error
-	// Scrub makes what was deleted or overwritten unreadable in the keeper's own
-	// files. It is what erasing a driver's keys ends with.
+	// Scrub makes the keys, tokens and lists that were deleted or overwritten
+	// unreadable in the keeper's own tables. It is what erasing a driver's keys ends
+	// with.
 	Scrub(ctx context.Context) error
 	Close() error
 }
@@ -102,8 +104,13 @@ type Row struct {
 	Body    []byte             // the record, verbatim
 }
 
+// MaxKey bounds the key and each field of a document, in bytes: an index entry
+// of two fields fits a page of every keeper. A longer one is [ErrInvalid].
+const MaxKey = 1024
+
 // A Doc is a document: a JSON body under a key, with a few fields repeated
-// outside it to be found by.
+// outside it to be found by. Key and fields may be any bytes, and are compared
+// as bytes.
 type Doc struct {
 	Kind   Kind
 	Key    string

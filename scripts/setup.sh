@@ -20,6 +20,11 @@ need() {
 need gcc "the race detector is built with cgo"
 need strace "the power-cut test traces a gateway's writes and syncs"
 need git "the version of a build"
+# Tests start servers of their own: its programs need not be in the path.
+if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+	printf 'missing: postgresql (the suite of the store runs on a throw-away server)\n'
+	missing+=(postgresql)
+fi
 
 if [ ${#missing[@]} -gt 0 ]; then
 	packages=("${missing[@]}")
@@ -31,9 +36,14 @@ if [ ${#missing[@]} -gt 0 ]; then
 	fi
 	command -v apt-get >/dev/null || die "no apt-get here: install ${packages[*]} with your own package manager"
 	printf 'installing: %s\n' "${packages[*]}"
+	if [[ " ${missing[*]} " == *" postgresql "* ]] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+		# Only the programs: no cluster is made, no server is started.
+		"${root[@]}" mkdir -p /etc/postgresql-common
+		printf 'create_main_cluster = false\n' | "${root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+	fi
 	"${root[@]}" apt-get update -qq
 	"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 	for c in "${missing[@]}"; do
-		command -v "$c" >/dev/null || die "$c is still missing after the installation"
+		command -v "$c" >/dev/null || compgen -G "/usr/lib/$c/*/bin/initdb" >/dev/null || die "$c is still missing after the installation"
 	done
 fi

@@ -23,10 +23,11 @@ type Files struct {
 	made sync.Map       // directories that are durable; one for each epoch that sent something
 }
 
+// NewFiles returns the archive below dir, which is made with the first file.
+func NewFiles(dir string) *Files { return &Files{dir: dir, seed: maphash.MakeSeed()} }
+
 // Archive returns the archive beside the database.
-func (s *SQLite) Archive() *Files {
-	return &Files{dir: filepath.Join(s.dir, "archive"), seed: maphash.MakeSeed()}
-}
+func (s *SQLite) Archive() *Files { return NewFiles(filepath.Join(s.dir, "archive")) }
 
 // Put implements [cloud.Archive]: the file and its name are on stable storage
 // when it returns nil ([durable.WriteFile]). A crash may leave NAME.tmp behind,

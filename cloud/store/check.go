@@ -8,15 +8,23 @@ import (
 	"github.com/holdfast-ev/holdfast/cloud"
 )
 
-// checkFields: a document has exactly the fields of its kind.
+// checkFields: a document has exactly the fields of its kind, and all keys fit
+// an index.
 func checkFields(d cloud.Doc) error {
 	if d.Key == "" {
 		return fmt.Errorf("put %s without a key: %w", d.Kind, cloud.ErrInvalid)
 	}
+	if len(d.Key) > cloud.MaxKey {
+		return fmt.Errorf("put %s: key of %d bytes, at most %d: %w", d.Kind, len(d.Key), cloud.MaxKey, cloud.ErrInvalid)
+	}
 	names := d.Kind.Fields()
 	for _, f := range names {
-		if _, ok := d.Fields[f]; !ok {
+		v, ok := d.Fields[f]
+		if !ok {
 			return fmt.Errorf("put %s %q: field %s is missing: %w", d.Kind, d.Key, f, cloud.ErrInvalid)
+		}
+		if len(v) > cloud.MaxKey {
+			return fmt.Errorf("put %s %q: field %s has %d bytes, at most %d: %w", d.Kind, d.Key, f, len(v), cloud.MaxKey, cloud.ErrInvalid)
 		}
 	}
 	if len(d.Fields) != len(names) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 
@@ -404,6 +405,9 @@ func (t *memoryTx) AddRecords(stream uint64, rows []cloud.Row) error {
 	m := t.m
 	have := m.streams[stream]
 	for i, r := range rows {
+		if r.Seq > math.MaxInt64 {
+			return fmt.Errorf("record %d of stream %d: sequence out of range: %w", r.Seq, stream, cloud.ErrInvalid)
+		}
 		// Consecutive by contract, and so is what is there: the position is free when
 		// it is the next.
 		if want := nextSeq(have); r.Seq != want && len(have) > 0 {

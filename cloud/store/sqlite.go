@@ -43,6 +43,10 @@ type link struct {
 // Open opens the store in dir, which is made when it does not exist, and brings
 // its schema up to date.
 func Open(ctx context.Context, dir string) (*SQLite, error) {
+	dir, err := filepath.Abs(dir) // a URI knows no relative path
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}

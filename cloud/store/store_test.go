@@ -123,3 +123,21 @@ func TestScrubLeavesNoBytes(t *testing.T) {
 		t.Errorf("the secret is still in the files %d times", n)
 	}
 }
+
+// A relative directory is one of the process's own; in a URI it would be a host.
+func TestOpenTakesARelativeDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"data", "./x/y z", "."} {
+		s, err := store.Open(t.Context(), dir)
+		if err != nil {
+			t.Errorf("%q: %v", dir, err)
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "holdfast.db")); err != nil {
+			t.Errorf("%q: %v", dir, err)
+		}
+	}
+}

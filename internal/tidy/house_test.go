@@ -60,6 +60,7 @@ var house = []room{
 
 	{path: "internal/durable", floor: 5, class: shell},
 	{path: "internal/faultfs", floor: 5, class: shell},
+	{path: "internal/pgtest", floor: 5, class: shell},
 	{path: "internal/faultproxy", floor: 5, class: shell},
 	{path: "internal/vector", floor: 5, class: shell},
 	{path: "internal/tidy", floor: 5, class: shell},

@@ -29,6 +29,7 @@ func Run(t *testing.T, open Open) {
 		"DocumentsEveryKind":             everyKind,
 		"DocumentsKeepTheirNumber":       numbers,
 		"DocumentsAreRefused":            refusals,
+		"KeysAreBytes":                   anyBytes,
 		"ListByFieldsAndCursor":          lists,
 		"Beside":                         beside,
 		"Log":                            log,
