@@ -50,7 +50,7 @@ func anyBytes(t *testing.T, open Open) {
 	view(t, s, func(tx cloud.Tx) error {
 		es, err := tx.ReadLog(0, 1)
 		if err != nil || len(es) != 1 || es[0].By != "a\x00b\xff" || es[0].Kind != "k\x00" || string(es[0].Body) != "\x00\xff" {
-			t.Errorf("log: %q, %v", es, err)
+			t.Errorf("log: %+v, %v", es, err)
 		}
 		return nil
 	})
