@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/holdfast-ev/holdfast"
@@ -14,20 +15,20 @@ type exceptionState string
 
 func (s *Server) bookRoutes(r *routes) {
 	notFound := []ProblemKind{kindNotFound}
-	handle(r, route{at: "GET /v1/sessions", name: "sessions.list", doc: "list",
+	handle(r, route{at: "GET /v1/sessions", name: "sessions.list", doc: "charging sessions, as the records so far tell them",
 		query: listOf(bySite(), query[holdfast.ChargerID]("charger", "only of this charger"),
 			query[bool]("running", "only those that run, or only those that ended"),
 			query[cloud.Stage]("stage", "only at this stage"))}, s.sessions)
 	handle(r, route{at: "GET /v1/sessions/{session}", name: "sessions.show", problems: notFound,
 		doc: "one session with its CDRs, exceptions and evidence, records verbatim"}, s.session)
-	handle(r, route{at: "GET /v1/cdrs", name: "cdrs.list", doc: "list",
+	handle(r, route{at: "GET /v1/cdrs", name: "cdrs.list", doc: "charge detail records and the credits that take them back",
 		query: listOf(bySite(), bySession(), query[bool]("current", "without credits and what they took back"))}, s.cdrs)
-	handle(r, route{at: "GET /v1/exceptions", name: "exceptions.list", doc: "list",
+	handle(r, route{at: "GET /v1/exceptions", name: "exceptions.list", doc: "cases for a person ([exceptions.md](exceptions.md))",
 		query: listOf(bySite(), query[string]("code", "only with this code"), query[exceptionState]("state", "only in this state"))}, s.exceptions)
-	handle(r, route{at: "GET /v1/ledger", name: "ledger.list", doc: "list", query: listOf(bySite(), bySession(), byAccount())}, s.ledger)
+	handle(r, route{at: "GET /v1/ledger", name: "ledger.list", doc: "entries of the ledger", query: listOf(bySite(), bySession(), byAccount())}, s.ledger)
 	handle(r, route{at: "GET /v1/balances", name: "ledger.balances", query: []param{bySite(), byAccount()},
-		doc: "sum by account and currency; the sum over accounts is zero"}, s.balances)
-	handle(r, route{at: "GET /v1/totals", name: "totals", doc: "counts"},
+		doc: "sums by account and currency; the sum over accounts is zero"}, s.balances)
+	handle(r, route{at: "GET /v1/totals", name: "totals", doc: "counts of what is in the books"},
 		func(ctx context.Context, _ *call, _ none) (cloud.Totals, error) { return s.plane.Totals(ctx) })
 }
 
@@ -133,13 +134,13 @@ type Queued struct {
 }
 
 func (s *Server) commandRoutes(r *routes) {
-	command(r, "start", "`{\"charger\", \"evse\", \"token\", \"token_type\"?}`", s.plane.RemoteStart)
+	command(r, "start", uplink.StartBody{Charger: "CP-1", EVSE: 1, Token: "04A2B3C4D5E680"}, "ask a charger to start a session", s.plane.RemoteStart)
 	handle(r, route{at: "POST /v1/sessions/{session}/stop", name: "commands.stop", status: http.StatusAccepted,
-		problems: []ProblemKind{kindNotFound, kindFull}, doc: "no body"}, s.remoteStop)
-	command(r, "trigger", "`{\"charger\", \"evse\"?, \"message\"}`", s.plane.Trigger)
-	command(r, "config", "`{\"charger\", \"keys\"}` reads, `{\"charger\", \"key\", \"value\"}` writes", s.plane.Config)
-	command(r, "data", "`{\"charger\", \"vendor\", \"message_id\"?, \"data\"?}`", s.plane.Data)
-	handle(r, route{at: "GET /v1/directives", name: "directives.list", doc: "list", query: listOf(bySite()),
+		problems: []ProblemKind{kindNotFound, kindFull}, doc: "ask a session's charger to stop it"}, s.remoteStop)
+	command(r, "trigger", uplink.TriggerBody{Charger: "CP-1", Message: "StatusNotification"}, "ask a charger for a message", s.plane.Trigger)
+	command(r, "config", uplink.ConfigBody{Charger: "CP-1", Keys: []string{"HeartbeatInterval"}}, "read (`keys`) or write (`key`, `value`) a charger's configuration", s.plane.Config)
+	command(r, "data", uplink.DataBody{Charger: "CP-1", Vendor: "org.example", Data: json.RawMessage(`{"lamp":"on"}`)}, "send a charger a DataTransfer", s.plane.Data)
+	handle(r, route{at: "GET /v1/directives", name: "directives.list", doc: "what was asked of gateways and what became of it", query: listOf(bySite()),
 		problems: []ProblemKind{kindNotFound}}, s.directives)
 	handle(r, route{at: "GET /v1/directives/{directive}", name: "directives.show", doc: "what became of one",
 		problems: []ProblemKind{kindNotFound}},
@@ -148,11 +149,10 @@ func (s *Server) commandRoutes(r *routes) {
 		})
 }
 
-// command declares POST /v1/sites/{site}/NAME, one of the plane's commands. doc
-// says what the body is.
-func command[B any](r *routes, name, doc string, ask func(context.Context, holdfast.UnixMilli, holdfast.SiteID, B, string) (string, error)) {
+// command declares POST /v1/sites/{site}/NAME, one of the plane's commands.
+func command[B any](r *routes, name string, example B, doc string, ask func(context.Context, holdfast.UnixMilli, holdfast.SiteID, B, string) (string, error)) {
 	rt := route{
-		at: "POST /v1/sites/{site}/" + name, name: "commands." + name, doc: doc,
+		at: "POST /v1/sites/{site}/" + name, name: "commands." + name, doc: doc, example: example,
 		limit: uplink.MaxMessageBytes / 16, status: http.StatusAccepted, problems: []ProblemKind{kindNotFound, kindFull},
 	}
 	handle(r, rt, func(ctx context.Context, c *call, in B) (Queued, error) {

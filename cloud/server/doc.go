@@ -18,8 +18,9 @@
 // # One handler
 //
 // handle is the only place that reads a body, bounds it, decodes it, maps an
-// error to a problem, encodes, logs and counts. An endpoint is a function from
-// one value to another. Every error that leaves is an RFC 9457 [Problem] of a
+// error to a problem, encodes, logs and counts. An endpoint is a declaration and
+// a function from one value to another; the mux, docs/api.md and the OpenAPI
+// document ([Document]) are made from the declarations. Every error that leaves is an RFC 9457 [Problem] of a
 // kind in [Problems]; docs/problems.md has a section for each.
 //
 // # What is kept where

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -88,12 +89,38 @@ func tables(routes []route) map[string]string {
 	out := map[string]string{}
 	for _, rt := range routes {
 		row := "| `" + rt.at + "` | " + rt.doc
+		if rt.limit > 0 && rt.who == callerOperator {
+			row += "; takes `" + bodyKeys(rt.in) + "`"
+		}
+		if rt.success() != http.StatusOK {
+			row += fmt.Sprintf("; answers %d", rt.success())
+		}
 		if names := filters(rt); len(names) > 0 {
 			row += "; filters `" + strings.Join(names, "`, `") + "`"
 		}
 		out[rt.tag] += row + " |\n"
 	}
 	return out
+}
+
+// bodyKeys are those of a body; "?" marks what may be left out.
+func bodyKeys(t reflect.Type) string {
+	props, required := object{}, []string{}
+	g := &schemas{made: object{}, names: map[reflect.Type]string{}, asked: map[reflect.Type]string{}}
+	g.fields(t, true, props, &required)
+	var out []string
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if _, ok := props[name]; !ok {
+			continue
+		}
+		mark := "?"
+		if slices.Contains(required, name) {
+			mark = ""
+		}
+		out = append(out, fmt.Sprintf("%q", name)+mark)
+	}
+	return "{" + strings.Join(out, ", ") + "}"
 }
 
 // filters are the query keys of a list that not every list has.
@@ -113,6 +140,9 @@ func TestRoutesAreDeclaredWhole(t *testing.T) {
 	for _, rt := range append(s.operators().declared(), s.gateways().declared()...) {
 		if rt.tag == "" || rt.doc == "" || rt.name == "" {
 			t.Errorf("%s: tag %q, doc %q, name %q", rt.at, rt.tag, rt.doc, rt.name)
+		}
+		if rt.limit > 0 && rt.who == callerOperator && rt.example == nil {
+			t.Errorf("%s: takes a body and shows none", rt.at)
 		}
 		if names[rt.name] && rt.name != "healthz" {
 			t.Errorf("%s: the name %s is taken", rt.at, rt.name)

@@ -133,7 +133,9 @@ func send(t *testing.T, c *http.Client, method, url string, header map[string]st
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{resp.StatusCode, resp.Header, b}
+	a := answer{resp.StatusCode, resp.Header, b}
+	document(t).check(t, req, body, a)
+	return a
 }
 
 // ask calls the API with the token; in is JSON or any value.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"slices"
 
@@ -44,11 +45,14 @@ func (s *Server) openRoutes(r *routes) {
 	handle(r, route{at: "GET /healthz", name: "healthz", doc: "200 while the process lives"}, s.health)
 	handle(r, route{at: "GET /readyz", name: "readyz",
 		doc: "200 while calls are served; 503 when the store does not answer or the cloud is stopping"}, s.ready)
+	document := route{at: "GET /v1/openapi.json", name: "openapi", doc: "this API as an OpenAPI 3.1 document", media: "application/json"}
+	r.add(document, s.serve(document, serveDocument()))
 	metrics := s.metrics.handler()
 	if s.exposed {
 		metrics = s.operator(metrics)
 	}
-	r.add(route{at: "GET /metrics", name: "metrics", doc: "Prometheus text, [metrics.md](metrics.md)"}, metrics)
+	r.add(route{at: "GET /metrics", name: "metrics", media: "text/plain", problems: []ProblemKind{kindToken},
+		doc: "Prometheus text, [metrics.md](metrics.md); needs the token when the API is exposed"}, metrics)
 }
 
 // A List is a page of a list. Next goes into the query of the next page, as
@@ -74,22 +78,22 @@ type NewSite struct {
 }
 
 func (s *Server) siteRoutes(r *routes) {
-	handle(r, route{at: "POST /v1/sites", name: "sites.add", limit: smallBody, status: http.StatusCreated,
+	handle(r, route{at: "POST /v1/sites", name: "sites.add", limit: smallBody, status: http.StatusCreated, example: cloud.AddSite{ID: "north", Name: "Car park north"},
 		problems: []ProblemKind{kindConflict},
-		doc:      "add a site: `{\"id\", \"name\"?, \"gateway\"?, \"policy\"?}`; answers 201 `{\"site\", \"code\", \"code_expires\", \"endpoint\"}`"},
+		doc:      "add a site; answers the one-time code that enrols its gateway"},
 		s.addSite)
-	handle(r, route{at: "GET /v1/sites", name: "sites.list", query: listOf(), doc: "list"}, s.sites)
+	handle(r, route{at: "GET /v1/sites", name: "sites.list", query: listOf(), doc: "the sites with their gateways' last contacts"}, s.sites)
 	handle(r, route{at: "GET /v1/sites/{site}", name: "sites.show", problems: []ProblemKind{kindNotFound},
 		doc: "one site with its gateway's last contact"}, s.site)
 	handle(r, route{at: "POST /v1/sites/{site}/codes", name: "sites.code", status: http.StatusCreated,
 		problems: []ProblemKind{kindNotFound},
 		doc:      "a further one-time code, answered as above; earlier ones that were not used stop working"}, s.newCode)
 	handle(r, route{at: "GET /v1/sites/{site}/list", name: "sites.access_list", problems: []ProblemKind{kindNotFound},
-		doc: "the signed access list: `{\"version\", \"statement\"}` (COSE_Sign1, base64)"}, s.accessList)
-	handle(r, route{at: "PUT /v1/sites/{site}/policy", name: "sites.policy", limit: smallBody, problems: []ProblemKind{kindNotFound},
+		doc: "the access list as it is signed for the gateway (COSE_Sign1, base64)"}, s.accessList)
+	handle(r, route{at: "PUT /v1/sites/{site}/policy", name: "sites.policy", limit: smallBody, example: access.Policy{TokenCap: 50_000_000, SiteCap: 500_000_000}, problems: []ProblemKind{kindNotFound},
 		doc: "how the site decides when nobody can be asked ([access.md](access.md)); replaces the policy whole, a field that is left out is its default"},
 		s.setPolicy)
-	handle(r, route{at: "GET /v1/gateways", name: "gateways.list", query: listOf(), doc: "list"}, s.listGateways)
+	handle(r, route{at: "GET /v1/gateways", name: "gateways.list", query: listOf(), doc: "the gateways"}, s.listGateways)
 	handle(r, route{at: "GET /v1/gateways/{id}", name: "gateways.show", problems: []ProblemKind{kindNotFound},
 		doc: "one gateway with its cursors"}, s.showGateway)
 }
@@ -190,21 +194,26 @@ type SiteList struct {
 }
 
 func (s *Server) accessRoutes(r *routes) {
-	handle(r, route{at: "POST /v1/tokens", name: "tokens.put", limit: smallBody, problems: []ProblemKind{kindNotFound, kindFull},
-		doc: "add or change a token: `{\"value\", \"label\"?, \"sites\"?, \"whitelist\"?, \"group\"?, \"expires\"?, \"limits\"?}`; limits are `{\"s\", \"wh\", \"w\", \"cur\"}`"},
+	handle(r, route{at: "POST /v1/tokens", name: "tokens.put", limit: smallBody, example: cloud.PutToken{Value: "04A2B3C4D5E680", Label: "Fleet 17", Limits: holdfast.Limits{Energy: 60_000}}, problems: []ProblemKind{kindNotFound, kindFull},
+		doc: "add a token, or change what it may"},
 		s.putToken)
-	handle(r, route{at: "GET /v1/tokens", name: "tokens.list", query: listOf(), doc: "list, without values"}, s.tokens)
-	handle(r, route{at: "POST /v1/tokens/revoke", name: "tokens.revoke", limit: smallBody, problems: []ProblemKind{kindNotFound},
-		doc: "`{\"token\"}`: value or id"}, s.revokeToken)
-	handle(r, route{at: "POST /v1/tokens/erase", name: "tokens.erase", limit: smallBody, problems: []ProblemKind{kindNotFound},
-		doc: "`{\"token\"}`: value or id; answers `{\"keys_destroyed\"}`. Cannot be undone"}, s.eraseToken)
-	handle(r, route{at: "POST /v1/tariffs", name: "tariffs.put", limit: tariffBody, problems: []ProblemKind{kindNotFound},
-		doc: "`{\"ocpi\": TARIFF, \"sites\"?}`: the next version of an OCPI 2.2.1 tariff"}, s.putTariff)
-	handle(r, route{at: "GET /v1/tariffs", name: "tariffs.list", query: listOf(), doc: "list, every version"}, s.tariffs)
-	handle(r, route{at: "POST /v1/grants", name: "grants.issue", limit: smallBody, status: http.StatusCreated,
+	handle(r, route{at: "GET /v1/tokens", name: "tokens.list", query: listOf(), doc: "the tokens, without their values"}, s.tokens)
+	handle(r, route{at: "POST /v1/tokens/revoke", name: "tokens.revoke", limit: smallBody, example: TokenName{"04A2B3C4D5E680"}, problems: []ProblemKind{kindNotFound},
+		doc: "stop a token, named by value or id, from charging anywhere"}, s.revokeToken)
+	handle(r, route{at: "POST /v1/tokens/erase", name: "tokens.erase", limit: smallBody, example: TokenName{"04A2B3C4D5E680"}, problems: []ProblemKind{kindNotFound},
+		doc: "forget a driver by a token's value or id: destroys the keys that it was sealed with. Cannot be undone"}, s.eraseToken)
+	handle(r, route{at: "POST /v1/tariffs", name: "tariffs.put", limit: tariffBody, example: exampleTariff(), problems: []ProblemKind{kindNotFound},
+		doc: "the next version of an OCPI 2.2.1 tariff"}, s.putTariff)
+	handle(r, route{at: "GET /v1/tariffs", name: "tariffs.list", query: listOf(), doc: "every version of every tariff"}, s.tariffs)
+	handle(r, route{at: "POST /v1/grants", name: "grants.issue", limit: smallBody, status: http.StatusCreated, example: cloud.IssueGrant{Site: "north", Token: "04A2B3C4D5E680", Expires: 1_800_000_000_000, MaxSessions: 1},
 		problems: []ProblemKind{kindNotFound, kindFull},
-		doc:      "`{\"site\", \"token\", \"expires\", \"not_before\"?, \"limits\"?, \"max_sessions\"?}`; answers 201 with the signed statement"},
+		doc:      "a signed, short-lived permission for a token at a site"},
 		s.issueGrant)
+}
+
+func exampleTariff() cloud.PutTariff {
+	return cloud.PutTariff{OCPI: json.RawMessage(
+		`{"id":"standard","currency":"EUR","elements":[{"price_components":[{"type":"ENERGY","price":0.45,"vat":19,"step_size":1}]}]}`)}
 }
 
 func (s *Server) accessList(ctx context.Context, c *call, _ none) (SiteList, error) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -28,6 +29,8 @@ type route struct {
 	// problems are those that its function answers with, beside the ones that
 	// follow from the rest of the declaration: see [route.kinds].
 	problems []ProblemKind
+	example  any    // a body that it takes; nil when there is none
+	media    string // of the answer, when it is not JSON
 
 	tag     string       // section of docs/api.md; set by [routes.under]
 	who     caller       // set by the endpoint that it is routed on
@@ -67,6 +70,9 @@ func listOf(filters ...param) []param {
 
 func bySite() param    { return query[holdfast.SiteID]("site", "only of this site") }
 func bySession() param { return query[holdfast.SessionID]("session", "only of this session") }
+
+// success is the status of an answer that is no problem.
+func (rt route) success() int { return cmp.Or(rt.status, http.StatusOK) }
 
 // method and path split at.
 func (rt route) method() string { m, _, _ := strings.Cut(rt.at, " "); return m }

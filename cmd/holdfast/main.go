@@ -68,6 +68,7 @@ func rootCommand() *cobra.Command {
 		receiptCommand(),
 		journalCommand(),
 		cloudCommand(),
+		openapiCommand(),
 		sitesCommand(),
 		gatewaysCommand(),
 		tokensCommand(),
