@@ -56,6 +56,7 @@ type Benchmark struct {
 func All() []Benchmark {
 	return []Benchmark{
 		{"binary", "What the programs weigh.", binarySize},
+		{"calls", "Calls per second: 200 chargers loop Authorize, Start, five MeterValues, Stop; every transaction message is durable before its answer.", callsPerSecond},
 	}
 }
 

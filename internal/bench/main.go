@@ -27,7 +27,9 @@ func Main(args []string, out, errs io.Writer) int {
 
 // roles are the parts of benchmarks that run as processes of their own.
 func roles() map[string]func(context.Context, []string) error {
-	return map[string]func(context.Context, []string) error{}
+	return map[string]func(context.Context, []string) error{
+		"load": loadRole, "echo": echoRole, "ocppgo": ocppgoRole, "profiled": profiledRole,
+	}
 }
 
 func exit(errs io.Writer, err error) int {
