@@ -48,15 +48,14 @@ func (g *Gateway) authorize(m message, ev ocpp.Authorize) ocpp.Answer {
 	return answer
 }
 
-// pending returns a decision that a session may still begin on.
+// pending returns the oldest decision that a session may still begin on.
 func (g *Gateway) pending(id holdfast.ChargerID, token holdfast.TokenHash) *Decision {
-	var found *Decision
-	for _, d := range g.state.Pending {
-		if d.Charger == id && d.Body.Token == token && !g.lapsed(d) && (found == nil || d.Seq < found.Seq) {
-			found = d
+	for _, d := range g.state.waiting(token) {
+		if d.Charger == id && !g.lapsed(d) {
+			return d
 		}
 	}
-	return found
+	return nil
 }
 
 func (g *Gateway) lapsed(d *Decision) bool { return g.since(d.At, d.Ran) >= d.Body.LapsesIn }
@@ -77,8 +76,8 @@ func (g *Gateway) judge(id holdfast.ChargerID, evse int, token holdfast.TokenHas
 // waiting counts decisions of a token that no session rests on yet: each may
 // become a session.
 func (g *Gateway) waiting(token holdfast.TokenHash) (n int64) {
-	for _, d := range g.state.Pending {
-		if d.Body.Token == token && !g.lapsed(d) {
+	for _, d := range g.state.waiting(token) {
+		if !g.lapsed(d) {
 			n++
 		}
 	}

@@ -126,7 +126,7 @@ func (g *Gateway) Begin(now holdfast.Instant, s Start) {
 		g.raise(record.Record{}, "EVID_HISTORY_LOST", fmt.Sprintf("%s: %s", s.NewEpoch.Reason, s.NewEpoch.Detail))
 	}
 	g.linkChanged(&uplink.Change{From: was.State, To: holdfast.Offline, Cause: cause, Detail: "the gateway started"})
-	for _, ses := range g.allRunning() {
+	for _, ses := range g.state.allRunning() {
 		g.adopt(ses)
 	}
 	g.lapse()

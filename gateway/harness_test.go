@@ -185,6 +185,11 @@ func (b *bench) compare() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	for name, s := range map[string]*gateway.State{"state": b.g.State(), "fold": b.shadow} {
+		if diff := s.IndexDiff(); diff != "" {
+			b.t.Fatalf("the index of the %s is not what going through all of it finds: %s", name, diff)
+		}
+	}
 	if string(want) != string(have) {
 		b.t.Fatalf("the fold of the journal differs from the state\nfold:  %s\nstate: %s", want, have)
 	}

@@ -12,18 +12,6 @@ import (
 	"github.com/holdfast-ev/holdfast/tariff"
 )
 
-// allRunning returns every running session in a fixed order: whatever is
-// emitted for each of them must not depend on the order of a map.
-func (g *Gateway) allRunning() (out []*Session) {
-	for _, ses := range g.state.Sessions {
-		if ses.Running() {
-			out = append(out, ses)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) })
-	return out
-}
-
 // limits compares a running session with its limits and acts.
 func (g *Gateway) limits(ses *Session) {
 	l := g.live[ses.ID]

@@ -48,6 +48,8 @@ type State struct {
 	Marks    []Mark                          `json:"marks,omitempty"` // where each day of Epoch began, oldest first
 	Versions map[string]uint64               `json:"versions"`
 	Gaps     []Gap                           `json:"gaps,omitempty"` // records that cannot be read, sorted
+
+	index *index // see [State.ix]
 }
 
 // Session is a session in the state, with what only a gateway needs to know.
@@ -187,10 +189,7 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 	case *record.AccessDecided:
 		s.applyDecision(r, b)
 	case *record.AccessLapsed:
-		if _, ok := s.Pending[b.Decision]; ok {
-			delete(s.Pending, b.Decision)
-			s.Access.Release(uint64(b.Decision))
-		}
+		s.unpend(b.Decision)
 	case *record.SessionOpened, *record.StopOrphaned:
 		return s.applyOpen(r, leaf)
 	}
@@ -212,7 +211,7 @@ func (s *State) applyEpoch(r record.Record, leaf holdfast.Hash) error {
 	s.Next, s.Marks = 1, nil
 	s.NextTx = int32(binary.BigEndian.Uint32(leaf[:4])&0x3fffffff) + 1
 	pending := s.Pending
-	s.Pending = map[holdfast.Seq]*Decision{}
+	s.Pending, s.index = map[holdfast.Seq]*Decision{}, nil
 	for seq := range pending {
 		// Positions of the old epoch cannot be named in the new one.
 		s.Access.Release(uint64(seq))
@@ -239,7 +238,20 @@ func (s *State) applyDecision(r record.Record, b *record.AccessDecided) {
 	s.Access.Reserve(uint64(r.Seq), b.Token, b.Reserved)
 	body := *b
 	body.Sealed = ""
-	s.Pending[r.Seq] = &Decision{Seq: r.Seq, At: r.At, Ran: s.Time.RanMs, Charger: r.Charger, Body: body}
+	d := &Decision{Seq: r.Seq, At: r.At, Ran: s.Time.RanMs, Charger: r.Charger, Body: body}
+	s.ix().pend(d)
+	s.Pending[r.Seq] = d
+}
+
+// unpend takes back what a pending decision reserved.
+func (s *State) unpend(seq holdfast.Seq) {
+	d := s.Pending[seq]
+	if d == nil {
+		return
+	}
+	s.ix().unpend(d)
+	delete(s.Pending, seq)
+	s.Access.Release(uint64(seq))
 }
 
 func (s *State) applyOpen(r record.Record, leaf holdfast.Hash) error {
@@ -251,6 +263,7 @@ func (s *State) applyOpen(r record.Record, leaf holdfast.Hash) error {
 	if _, twice := s.Sessions[ses.ID]; twice {
 		return fmt.Errorf("session %s opened twice", ses.ID.Short())
 	}
+	s.ix().add(ses)
 	s.Sessions[ses.ID] = ses
 	if b := opened.Opened; b != nil {
 		s.expose(ses.ID, b.Decision, b.Token, b.Reserved)
@@ -264,9 +277,8 @@ func (s *State) applyOpen(r record.Record, leaf holdfast.Hash) error {
 
 // expose moves what a decision reserved to the session that rests on it.
 func (s *State) expose(id holdfast.SessionID, decision *holdfast.Seq, token holdfast.TokenHash, reserved holdfast.Micros) {
-	if decision != nil && s.Pending[*decision] != nil {
-		delete(s.Pending, *decision)
-		s.Access.Release(uint64(*decision))
+	if decision != nil {
+		s.unpend(*decision)
 	}
 	// A session that was opened without a driver holds a reservation of nobody.
 	s.Access.Release(sessionKey(id))
@@ -302,10 +314,12 @@ func (s *State) applySession(r record.Record) error {
 	if ses == nil {
 		return nil // forgotten long ago: nothing here depends on it any more
 	}
-	was := ses.Running()
+	was, known := ses.Running(), factsOf(ses)
+	s.ix() // before the change: it is built from what is there
 	if err := ses.Apply(r); err != nil {
 		return err
 	}
+	s.index.changed(ses, known)
 	s.noteRegister(&ses.Session)
 	switch b := r.Body.(type) {
 	case *record.SessionAuthorized:
@@ -340,24 +354,16 @@ func (s *State) charger(id holdfast.ChargerID) *Charger {
 // trim forgets a charger's oldest ended sessions beyond MaxEndedKept, and the
 // tariffs that nothing needs any more. The journal keeps them all.
 func (s *State) trim(id holdfast.ChargerID) {
-	var ended []*Session
-	need := map[holdfast.Hash]bool{}
-	for _, ses := range s.Sessions {
-		if ses.Charger == id && !ses.Running() {
-			ended = append(ended, ses)
-		}
-	}
-	slices.SortFunc(ended, func(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) })
-	for _, ses := range ended[:max(0, len(ended)-MaxEndedKept)] {
-		delete(s.Sessions, ses.ID)
-	}
-	for _, ses := range s.Sessions {
-		if ses.Opened != nil && ses.Opened.Tariff != nil {
-			need[ses.Opened.Tariff.Hash] = true
+	x := s.ix()
+	if sh := x.chargers[id]; sh != nil {
+		ended := slices.DeleteFunc(slices.Clone(sh.all), func(ses *Session) bool { return ses.Running() })
+		for _, ses := range ended[:max(0, len(ended)-MaxEndedKept)] {
+			x.remove(ses)
+			delete(s.Sessions, ses.ID)
 		}
 	}
 	for h := range s.Tariffs {
-		if !need[h] {
+		if x.tariffs[h] == 0 {
 			delete(s.Tariffs, h)
 		}
 	}
@@ -383,45 +389,4 @@ func compare(a, b int64) int {
 		return 1
 	}
 	return 0
-}
-
-// running returns a charger's running sessions, oldest first.
-func (s *State) running(id holdfast.ChargerID) (out []*Session) {
-	for _, ses := range s.Sessions {
-		if ses.Charger == id && ses.Running() {
-			out = append(out, ses)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) })
-	return out
-}
-
-// of returns all of a charger's remembered sessions, newest first.
-func (s *State) of(id holdfast.ChargerID) (out []*Session) {
-	for _, ses := range s.Sessions {
-		if ses.Charger == id {
-			out = append(out, ses)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Session) int { return cmpSessions(&b.Session, &a.Session) })
-	return out
-}
-
-// live counts the running sessions of a token on the whole site.
-func (s *State) live(token holdfast.TokenHash) (n int64) {
-	for _, ses := range s.Sessions {
-		if ses.Running() && ses.Token() == token && !token.IsZero() {
-			n++
-		}
-	}
-	return n
-}
-
-func (s *State) runningCount() (n int) {
-	for _, ses := range s.Sessions {
-		if ses.Running() {
-			n++
-		}
-	}
-	return n
 }

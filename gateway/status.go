@@ -134,7 +134,7 @@ func (g *Gateway) Status(now holdfast.Instant) Status {
 		s.Chargers = append(s.Chargers, g.chargerStatus(id))
 	}
 	slices.SortFunc(s.Chargers, func(a, b ChargerStatus) int { return cmp.Compare(a.ID, b.ID) })
-	for _, ses := range g.allRunning() {
+	for _, ses := range g.state.allRunning() {
 		s.Sessions = append(s.Sessions, g.sessionStatus(ses))
 	}
 	return s

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/ocpp"
@@ -144,8 +145,8 @@ func (g *Gateway) foreign(m message, tx ocpp.Transaction) {
 	if tx.ID == "" {
 		return
 	}
-	for _, ses := range g.state.Sessions {
-		if ses.Charger != m.conn.charger && ses.Labels[LabelOCPP16] == tx.ID {
+	for _, ses := range g.state.byTx(tx.ID) {
+		if ses.Charger != m.conn.charger {
 			g.security(m.conn.charger, "foreign_stop", "")
 			return
 		}
@@ -190,7 +191,7 @@ func fits(ses *Session, tx ocpp.Transaction, g *Gateway) bool {
 
 // sameOrphan finds the orphan that the same stop made before.
 func (g *Gateway) sameOrphan(id holdfast.ChargerID, tx ocpp.Transaction) *Session {
-	for _, ses := range g.state.of(id) {
+	for _, ses := range slices.Backward(g.state.of(id)) {
 		if o := ses.Orphan; o != nil && o.ClaimedAt == tx.AtRaw && equal(o.Stop, stopRegister(tx.Readings)) && o.EVSE == tx.EVSE {
 			return ses
 		}

@@ -14,7 +14,7 @@ func (g *Gateway) tick() {
 	g.timeouts()
 	g.expireAsks()
 	g.lapse()
-	for _, ses := range g.allRunning() {
+	for _, ses := range g.state.allRunning() {
 		g.limits(ses)
 	}
 	g.freedLong()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/holdfast-ev/holdfast"
@@ -147,23 +148,13 @@ func (g *Gateway) late(tx ocpp.Transaction) bool {
 // no remembered session has.
 func (g *Gateway) freeTx() int32 {
 	n := max(g.state.NextTx, 1)
-	for g.txInUse(n) {
+	for len(g.state.byTx(strconv.Itoa(int(n)))) > 0 {
 		n++
 		if n <= 0 {
 			n = 1
 		}
 	}
 	return n
-}
-
-func (g *Gateway) txInUse(n int32) bool {
-	label := strconv.Itoa(int(n))
-	for _, ses := range g.state.Sessions {
-		if ses.Labels[LabelOCPP16] == label {
-			return true
-		}
-	}
-	return false
 }
 
 // startRegister finds the register at the start and whether to believe it. A
@@ -236,7 +227,7 @@ func (g *Gateway) byLabel(id holdfast.ChargerID, tx string) *Session {
 	if tx == "" {
 		return nil
 	}
-	for _, ses := range g.state.of(id) {
+	for _, ses := range slices.Backward(g.state.of(id)) {
 		if ses.Labels[LabelOCPP16] == tx || ses.Labels[LabelOCPP2] == tx {
 			return ses
 		}
