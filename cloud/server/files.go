@@ -1,14 +1,10 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
-	"github.com/holdfast-ev/holdfast/cloud"
-	"github.com/holdfast-ev/holdfast/cloud/store"
 	"github.com/holdfast-ev/holdfast/internal/durable"
 )
 
@@ -59,13 +55,4 @@ func lockDir(dir string) (unlock func() error, err error) {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
 	return l.Close, nil
-}
-
-// openStore opens the database and the archive beside it.
-func openStore(ctx context.Context, dir string) (cloud.Store, cloud.Archive, error) {
-	s, err := store.Open(ctx, filepath.Join(dir, "store"))
-	if err != nil {
-		return nil, nil, err
-	}
-	return s, s.Archive(), nil
 }

@@ -43,6 +43,13 @@ type Options struct {
 	// DataDir holds everything that the cloud must not lose: the store, the
 	// archive, the keys. It is made if it does not exist. One process at a time.
 	DataDir string
+	// Store is the PostgreSQL URL of the store, without a password
+	// ([store.PostgresOptions]); default: SQLite in DataDir. The archive of received
+	// journals and the keys are in DataDir in any case.
+	Store string
+	// StorePasswordFile holds the password for Store in its first line; default:
+	// PGPASSWORD, PGPASSFILE, ~/.pgpass.
+	StorePasswordFile string
 	// APIAddr is where people and programs connect; default [DefaultAPIAddr].
 	// Port 0 picks a free one.
 	APIAddr string
@@ -143,6 +150,9 @@ func (o *Options) validate() error {
 	if o.DataDir == "" {
 		return errors.New("no data directory is given")
 	}
+	if err := o.validateStore(); err != nil {
+		return err
+	}
 	host, _, err := net.SplitHostPort(o.APIAddr)
 	if err != nil {
 		return fmt.Errorf("API address %q: want host:port: %w", o.APIAddr, err)
@@ -199,7 +209,7 @@ func (s *Server) open(ctx context.Context, o Options) error {
 		api = tls.NewListener(api, server)
 	}
 	go s.run(s.api, api)
-	s.log.Info("cloud started", "api", s.apiURL, "gateways", s.gatewayURL, "version", o.Version)
+	s.log.Info("cloud started", "api", s.apiURL, "gateways", s.gatewayURL, "store", o.StoreName(), "version", o.Version)
 	return nil
 }
 
@@ -227,7 +237,7 @@ func (s *Server) openDir(o Options) (*keys, error) {
 }
 
 func (s *Server) openPlane(ctx context.Context, o Options, ks *keys) error {
-	store, archive, err := openStore(ctx, o.DataDir)
+	store, archive, err := openStore(ctx, &o, ks.secret[:])
 	if err != nil {
 		return err
 	}

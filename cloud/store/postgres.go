@@ -236,6 +236,26 @@ func (s *Postgres) Close() error {
 	return nil
 }
 
+// Claim makes the store that of a cloud, known by a mark of its root secret, and
+// fails with [cloud.ErrForbidden] when it is another's.
+func (s *Postgres) Claim(ctx context.Context, mark []byte) error {
+	return s.Update(ctx, func(tx cloud.Tx) error {
+		t := tx.(*postgresTx) // ours: Update has just made it
+		if err := t.exec(`INSERT INTO owner (mark) VALUES ($1) ON CONFLICT DO NOTHING`, mark); err != nil {
+			return fmt.Errorf("claim the store: %w", err)
+		}
+		same := false
+		err := t.query(`SELECT mark = $1 FROM owner`, []any{mark}, func(r pgx.Rows) error { return r.Scan(&same) })
+		if err != nil {
+			return fmt.Errorf("claim the store: %w", err)
+		}
+		if !same {
+			return fmt.Errorf("the database belongs to a cloud with other keys: restore that cloud's keys directory, or use an empty database: %w", cloud.ErrForbidden)
+		}
+		return nil
+	})
+}
+
 // sqlState returns the server's code of err, "" when it is not from the server.
 func sqlState(err error) string {
 	var e *pgconn.PgError

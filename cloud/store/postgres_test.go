@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -219,5 +220,20 @@ func TestPostgresScrubLeavesNoBytes(t *testing.T) {
 	}
 	if n := found(); n != 0 {
 		t.Errorf("the secret is still in the tables %d times", n)
+	}
+}
+
+// A database belongs to one cloud's keys, for ever and for every process.
+func TestPostgresBelongsToOneCloud(t *testing.T) {
+	pg := pgtest.Start(t)
+	url := pg.Schema(t)
+	mine, other := []byte("mark of one"), []byte("mark of another")
+	for range 2 {
+		if err := openPostgres(t, url).Claim(t.Context(), mine); err != nil {
+			t.Fatal(err)
+		}
+		if err := openPostgres(t, url).Claim(t.Context(), other); !errors.Is(err, cloud.ErrForbidden) {
+			t.Errorf("another cloud: %v, want ErrForbidden", err)
+		}
 	}
 }

@@ -28,7 +28,8 @@ say otherwise; an API that others can reach is served over TLS only.
 
 The log goes to standard error, one JSON object a line.`,
 		Example: `  holdfast cloud --data ./holdfast-data
-  holdfast cloud --gateways 0.0.0.0:8443 --host cloud.example.org`,
+  holdfast cloud --gateways 0.0.0.0:8443 --host cloud.example.org
+  holdfast cloud --store postgres://holdfast@db.example.org/holdfast --store-password-file /etc/holdfast/db-password`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			lv := slog.LevelInfo
@@ -51,6 +52,8 @@ The log goes to standard error, one JSON object a line.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.DataDir, "data", "holdfast-data", "directory for the store and the keys")
+	f.StringVar(&o.Store, "store", "", "PostgreSQL URL of the store, postgres://USER@HOST/DATABASE, without a password (default: SQLite in the data directory)")
+	f.StringVar(&o.StorePasswordFile, "store-password-file", "", "file with the password for --store in its first line (default: PGPASSWORD, PGPASSFILE, ~/.pgpass)")
 	f.StringVar(&o.APIAddr, "api", server.DefaultAPIAddr, "address of the API; port 0 picks a free one")
 	f.StringVar(&o.GatewayAddr, "gateways", server.DefaultGatewayAddr, "address for gateways; port 0 picks a free one")
 	f.StringSliceVar(&o.Hosts, "host", nil, "name or address in the server certificate; the first is what gateways are told (repeatable)")
@@ -66,11 +69,11 @@ The log goes to standard error, one JSON object a line.`,
 func greet(w io.Writer, s *server.Server, o server.Options, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(map[string]string{
-			"api": s.APIURL(), "gateways": s.GatewayURL(), "data": o.DataDir, "token": s.Token(),
+			"api": s.APIURL(), "gateways": s.GatewayURL(), "data": o.DataDir, "store": o.StoreName(), "token": s.Token(),
 		})
 	}
 	fmt.Fprintf(w, "Holdfast cloud %s is running.\n", version)
-	facts(w, "API", s.APIURL(), "Gateways", s.GatewayURL(), "Data", o.DataDir, "API token", s.Token())
+	facts(w, "API", s.APIURL(), "Gateways", s.GatewayURL(), "Data", o.DataDir, "Store", o.StoreName(), "API token", s.Token())
 	if s.Token() == "" {
 		fmt.Fprintln(w, "The API token is the one that was printed at the first start (lost? --new-token makes another).")
 		return nil
