@@ -72,11 +72,13 @@ func (g *Gateway) resulted(c *conn, k call, f ocpp.Frame) {
 	}
 	if bad := g.cfg.Schemas.CheckResult(c.dialect.Version(), action, f.Payload); bad != nil && !(g.cfg.Lenient && bad.Tolerable) {
 		g.counters.BadFrames++
+		g.complain(c, k.id, bad)
 		g.answered(c, k, ocpp.Outcome{Status: "Error:" + string(bad.Code)}, "the charger's answer breaks the schema: "+clip(bad.Error()))
 		return
 	}
 	out, bad := c.dialect.Outcome(k.command, f.Payload)
 	if bad != nil {
+		g.complain(c, k.id, bad)
 		g.answered(c, k, ocpp.Outcome{Status: "Error:" + string(bad.Code)}, clip(bad.Error()))
 		return
 	}

@@ -48,6 +48,7 @@ type call struct {
 // other bytes is another message: an id alone proves nothing.
 type replay struct {
 	id     string
+	action string
 	sum    [32]byte
 	answer []byte
 }
@@ -141,6 +142,10 @@ func (g *Gateway) frame(in Frame) {
 		g.call(c, f, in.Raw)
 	case ocpp.CallResult, ocpp.CallError:
 		g.result(c, f)
+	case ocpp.SendFrame:
+		g.sent(c, f, in.Raw)
+	case ocpp.CallResultError:
+		g.unread(c, f)
 	}
 }
 
@@ -161,13 +166,13 @@ func (g *Gateway) call(c *conn, f ocpp.Frame, raw []byte) {
 	broken := g.cfg.Schemas.CheckCall(v, f.Action, f.Payload)
 	if broken != nil && !(g.cfg.Lenient && broken.Tolerable) {
 		g.counters.BadFrames++
-		g.reply(c, f.ID, sum, broken.Frame(v, f.ID).Encode())
+		g.reply(message{conn: c, id: f.ID, sum: sum, action: f.Action}, broken.Frame(v, f.ID).Encode())
 		return
 	}
 	ev, bad := c.dialect.Event(f.Action, f.Payload)
 	if bad != nil {
 		g.counters.BadFrames++
-		g.reply(c, f.ID, sum, bad.Frame(v, f.ID).Encode())
+		g.reply(message{conn: c, id: f.ID, sum: sum, action: f.Action}, bad.Frame(v, f.ID).Encode())
 		return
 	}
 	g.counters.Calls++
@@ -229,11 +234,12 @@ func (g *Gateway) note(m message) {
 func (g *Gateway) answer(m message, a ocpp.Answer) {
 	payload := m.conn.dialect.Answer(m.action, m.event, a)
 	f := ocpp.Frame{Type: ocpp.CallResult, ID: m.id, Payload: payload}
-	g.reply(m.conn, m.id, m.sum, f.Encode())
+	g.reply(m, f.Encode())
 }
 
-func (g *Gateway) reply(c *conn, id string, sum [32]byte, raw []byte) {
-	c.replays = append(c.replays, replay{id, sum, bytes.Clone(raw)})
+func (g *Gateway) reply(m message, raw []byte) {
+	c := m.conn
+	c.replays = append(c.replays, replay{m.id, m.action, m.sum, bytes.Clone(raw)})
 	if len(c.replays) > ReplayMemory {
 		c.replays = c.replays[1:]
 	}

@@ -69,7 +69,7 @@ func newBench(t testing.TB) *bench {
 			Gateway: "gw-1", Site: "site-1", Software: "test",
 			Chargers: map[holdfast.ChargerID]gateway.ChargerConfig{"CP1": {MaxPower: 22_000}, "CP2": {MaxPower: 150_000}, "CP3": {}},
 			TokenKey: tokenKey, SealKey: [32]byte{5}, StatementKey: &cloudKey.PublicKey, Seed: [32]byte{1},
-			Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}}, Schemas: schemas,
+			Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}, v2.Dialect{Speaks: ocpp.V21}}, Schemas: schemas,
 		},
 	}
 	b.boot(&record.EpochOpened{Reason: record.EpochEnrolment})
@@ -143,7 +143,7 @@ func (b *bench) drain() gateway.Ready {
 		}
 	}
 	for _, s := range r.Sends {
-		f, bad := ocpp.Parse(ocpp.V16, s.Raw)
+		f, bad := ocpp.Parse(ocpp.V21, s.Raw) // it reads every frame that there is
 		if bad != nil {
 			b.t.Fatalf("sent a bad frame %s: %v", s.Raw, bad)
 		}

@@ -11,22 +11,23 @@ import (
 // Counters count since this boot. Maps are keyed by what a metric is labelled
 // with; none is labelled with a session or a token.
 type Counters struct {
-	Connections  uint64
-	Calls        uint64
-	BadFrames    uint64 // answered with a CALLERROR, or dropped as the standard says
-	Tolerated    uint64 // broke the schema and were acted on, as the configuration permits
-	StrayResults uint64 // answers to nothing
-	Repeats      uint64 // starts and stops that came again
-	Sessions     uint64
-	Quarantined  uint64             // damaged pieces of the journals that were set aside
-	Repaired     uint64             // that the cloud's copy took the place of
-	Energy       holdfast.WattHours // metered in sessions that have ended
-	Starts       map[StartKey]uint64
-	Limits       map[string]uint64
-	Security     map[string]uint64
-	Exceptions   map[string]uint64
-	Transitions  map[TransitionKey]uint64
-	ClockDoubts  map[string]uint64 // times that were not heeded, by source
+	Connections   uint64
+	Calls         uint64
+	BadFrames     uint64 // answered with a CALLERROR, or dropped as the standard says
+	Tolerated     uint64 // broke the schema and were acted on, as the configuration permits
+	StrayResults  uint64 // answers to nothing
+	UnreadAnswers uint64 // answers of ours that a charger could not use (2.1 CALLRESULTERROR)
+	Repeats       uint64 // starts and stops that came again
+	Sessions      uint64
+	Quarantined   uint64             // damaged pieces of the journals that were set aside
+	Repaired      uint64             // that the cloud's copy took the place of
+	Energy        holdfast.WattHours // metered in sessions that have ended
+	Starts        map[StartKey]uint64
+	Limits        map[string]uint64
+	Security      map[string]uint64
+	Exceptions    map[string]uint64
+	Transitions   map[TransitionKey]uint64
+	ClockDoubts   map[string]uint64 // times that were not heeded, by source
 }
 
 // StartKey labels holdfast_session_starts_total.

@@ -70,7 +70,7 @@ func (g *Gateway) transactionDecided(m message, tx ocpp.Transaction, v access.De
 	}
 	if ses := g.byLabel(m.conn.charger, tx.ID); ses != nil && tx.ID != "" {
 		g.identify(m, tx, ses, d, auth)
-		return ocpp.TxAnswer{Auth: &auth}
+		return ocpp.TxAnswer{Auth: &auth, Limits: watched(ses)}
 	}
 	return g.open(m, tx, d, &auth)
 }
@@ -97,7 +97,15 @@ func (g *Gateway) open(m message, tx ocpp.Transaction, d *Decision, auth *ocpp.A
 	}
 	g.readings(m, ses, tx.Readings)
 	n, _ := strconv.ParseInt(b.Labels[LabelOCPP16], 10, 32)
-	return ocpp.TxAnswer{ID: int32(n), Auth: auth}
+	return ocpp.TxAnswer{ID: int32(n), Auth: auth, Limits: watched(ses)}
+}
+
+// watched returns the limits that a charger which can is told to watch as well.
+func watched(ses *Session) holdfast.Limits {
+	if ses == nil || ses.Opened == nil || !ses.Running() || ses.Opened.Source == record.StartRefused {
+		return holdfast.Limits{}
+	}
+	return ses.Opened.Limits
 }
 
 // opening fills the body of a session's first record.
@@ -218,7 +226,7 @@ func (g *Gateway) again(m message, tx ocpp.Transaction, ses *Session) ocpp.Answe
 	if tx.Token == nil {
 		auth = nil
 	}
-	return ocpp.TxAnswer{ID: int32(n), Auth: auth}
+	return ocpp.TxAnswer{ID: int32(n), Auth: auth, Limits: watched(ses)}
 }
 
 // byLabel finds a charger's session by the transaction id that it goes by.
@@ -251,7 +259,7 @@ func (g *Gateway) update(m message, tx ocpp.Transaction, ses *Session) ocpp.Answ
 	if d := g.pending(m.conn.charger, token); d != nil {
 		auth := ocpp.AuthAnswer{Status: ocpp.AuthAccepted, Group: d.Body.Group}
 		g.identify(m, tx, ses, d, auth)
-		return ocpp.TxAnswer{Auth: &auth}
+		return ocpp.TxAnswer{Auth: &auth, Limits: watched(ses)}
 	}
 	v := g.judge(m.conn.charger, ses.EVSE(), token, access.Told{})
 	if v.Ask {

@@ -27,7 +27,7 @@ type want struct{ v16, v2 string }
 func checkCommand(t *testing.T, cmd ocpp.Command, w want) {
 	t.Helper()
 	c := newChecker()
-	for i, want := range []string{w.v16, w.v2} {
+	for i, want := range []string{w.v16, w.v2, w.v2} {
 		d := dialects()[i]
 		action, payload, err := d.Command(cmd)
 		switch {

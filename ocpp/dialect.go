@@ -9,10 +9,15 @@ type Version string
 const (
 	V16  Version = "ocpp1.6"
 	V201 Version = "ocpp2.0.1"
+	V21  Version = "ocpp2.1"
 )
 
 // Versions lists the versions, newest first: the order of preference.
-func Versions() []Version { return []Version{V201, V16} }
+func Versions() []Version { return []Version{V21, V201, V16} }
+
+// Unconfirmed reports whether 2.1 has the action as a SEND, which nobody ever
+// answers.
+func Unconfirmed(action string) bool { return action == "NotifyPeriodicEventStream" }
 
 // ErrUnsupported is wrapped by an error of [Dialect.Command] for a command that
 // the version has no message for.

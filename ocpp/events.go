@@ -94,6 +94,7 @@ type Data struct {
 // answered as the standard says, and journaled.
 type Other struct {
 	Action string
+	Asked  Object // what a neutral answer has to repeat; nil for most
 }
 
 func (Boot) event()        {}
@@ -145,6 +146,10 @@ type AuthAnswer struct {
 type TxAnswer struct {
 	ID   int32       // 1.6 start: the transactionId
 	Auth *AuthAnswer // when the event carried a token (1.6 start: always)
+
+	// Limits of the transaction, which a 2.1 charger then watches as well (E16);
+	// zero when not said. Money is left out: the charger has no tariff of ours.
+	Limits holdfast.Limits
 }
 
 // DataAnswer answers [Data].

@@ -6,12 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// The message types of OCPP-J (1.6 section 4.1.3, 2.0.1 part 4 section 4.1.3).
-// 2.1 adds CALLRESULTERROR (5) and SEND (6), which are not spoken here yet.
+// The message types of OCPP-J (1.6 section 4.1.3, 2.0.1 and 2.1 part 4 section
+// 4.1.3).
 const (
-	Call       = 2
-	CallResult = 3
-	CallError  = 4
+	Call            = 2
+	CallResult      = 3
+	CallError       = 4
+	CallResultError = 5 // 2.1: the CALLRESULT of that id could not be used
+	SendFrame       = 6 // 2.1: a CALL that is never answered
 )
 
 // Bounds on a frame's header.
@@ -24,14 +26,14 @@ const (
 
 // A Frame is one OCPP-J message.
 type Frame struct {
-	Type    int             // Call, CallResult or CallError
+	Type    int             // Call, CallResult, CallError; 2.1 also CallResultError, SendFrame
 	ID      string          // message id
-	Action  string          // of a Call
-	Payload json.RawMessage // of a Call or CallResult: a JSON object. From Parse it shares the frame's bytes
+	Action  string          // of a Call or SendFrame
+	Payload json.RawMessage // of a Call, CallResult or SendFrame: a JSON object. From Parse it shares the frame's bytes
 
-	Code        ErrorCode       // of a CallError. Parse gives 2.0.1's spelling, Encode writes it as it is
-	Description string          // of a CallError
-	Details     json.RawMessage // of a CallError: a JSON object
+	Code        ErrorCode       // of a CallError or CallResultError. Parse gives 2.0.1's spelling, Encode writes it as it is
+	Description string          // beside Code
+	Details     json.RawMessage // beside Code: a JSON object
 }
 
 // Encode returns f's bytes. Empty payloads and details become {}.
@@ -42,11 +44,11 @@ func (f Frame) Encode() []byte {
 	b = append(b, ',')
 	b = appendText(b, f.ID)
 	switch f.Type {
-	case Call:
+	case Call, SendFrame:
 		b = append(b, ',')
 		b = appendText(b, f.Action)
 		b = appendObject(b, f.Payload)
-	case CallError:
+	case CallError, CallResultError:
 		b = append(b, ',')
 		b = appendText(b, string(f.Code))
 		b = append(b, ',')
@@ -102,10 +104,15 @@ func (e *elements) messageType() int {
 	return n
 }
 
-// isCall reports whether the frame asks for an answer, or could.
-func (e *elements) isCall() bool {
-	t := e.messageType()
-	return t != CallResult && t != CallError
+// answerable reports whether the frame asks for an answer, or could.
+func (e *elements) answerable(v Version) bool {
+	switch e.messageType() {
+	case CallResult, CallError:
+		return false
+	case CallResultError, SendFrame:
+		return v != V21
+	}
+	return true
 }
 
 // Parse reads a frame in one strict pass: valid UTF-8 and JSON, within the
@@ -127,11 +134,11 @@ func Parse(v Version, raw []byte) (Frame, *Error) {
 		if e.n == 3 && e.messageType() == Call {
 			code = FormatViolation // it broke inside the payload
 		}
-		return Frame{}, &Error{Code: code, ID: e.id(), Description: err.Error(), Mute: !e.isCall()}
+		return Frame{}, &Error{Code: code, ID: e.id(), Description: err.Error(), Mute: !e.answerable(v)}
 	}
 	f, err := e.frame(v)
 	if err != nil {
-		err.ID, err.Mute = e.id(), err.Mute || !e.isCall()
+		err.ID, err.Mute = e.id(), err.Mute || !e.answerable(v)
 		return Frame{}, err
 	}
 	return f, nil
@@ -176,7 +183,7 @@ func (e *elements) frame(v Version) (Frame, *Error) {
 	switch {
 	case f.Type == 0:
 		return f, framing("the first element is not a message type")
-	case f.Type < Call || f.Type > CallError:
+	case f.Type < Call || f.Type > CallError && (v != V21 || f.Type > SendFrame):
 		return f, &Error{Code: MessageTypeNotSupported, Mute: v == V16,
 			Description: "message type " + strconv.Itoa(f.Type) + " is not supported"}
 	}
@@ -188,7 +195,7 @@ func (e *elements) frame(v Version) (Frame, *Error) {
 		return f, framing("the message id is empty or longer than " + strconv.Itoa(MaxMessageID) + " characters")
 	}
 	switch f.Type {
-	case Call:
+	case Call, SendFrame:
 		return e.call(v, f)
 	case CallResult:
 		if e.n != 3 {
@@ -205,7 +212,7 @@ func (e *elements) frame(v Version) (Frame, *Error) {
 
 func (e *elements) call(v Version, f Frame) (Frame, *Error) {
 	if e.n != 4 {
-		return f, framing("a CALL has 4 elements")
+		return f, framing("a CALL or SEND has 4 elements")
 	}
 	var ok bool
 	if f.Action, ok = e.text(2); !ok {

@@ -190,6 +190,7 @@ func TestFramesRoundTrip(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`[2,"x","Heartbeat",{}]`, `[3,"x",{"a":[1,-2.5e3,true,false,null,"\ud83d\ude00\u0000"]}]`, `[4,"x","GenericError","",{}]`,
+		`[5,"x","FormatViolation","",{}]`, `[6,"x","NotifyPeriodicEventStream",{"id":1}]`, `[6,"x"]`, `[5,"x",7]`,
 		`[2,"x","A",{"a":1,"b":{"a":1}}]`, `[2,"x","A",{"a":1,"\u0061":1}]`, `[[[[[[[[`, `[2,"\ud800","A",null]`, `[]`, ` [ 2 ,`,
 		`[2,"x","A",{"0":0,"1":0,"2":0,"3":0,"4":0,"5":0,"6":0,"7":0,"8":0,"9":0,"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"0":1}]`,
 	} {

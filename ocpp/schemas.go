@@ -16,16 +16,20 @@ var (
 	bundle16 string
 	//go:embed schemas/ocpp2_0_1.json
 	bundle201 string
+	//go:embed schemas/ocpp2_1.json
+	bundle21 string
 )
 
-// Schemas gives the verdict of the official JSON schemas. Each is compiled when
-// it is first asked for. Formats are not asserted: real 1.6 chargers send times
+// Schemas gives the verdict of the official JSON schemas. A version's are read,
+// and each is compiled, when it is first asked for: a site without a 2.1 charger
+// does not pay for the megabyte. Formats are not asserted: real 1.6 chargers send times
 // without a zone, and where a rule needs a time [Dialect.Event] refuses what is
 // none. It has no locks: use it from one goroutine.
 type Schemas struct {
 	bundles map[Version]*bundle
 }
 
+// A bundle is the schemas of one version.
 type bundle struct {
 	documents map[string]json.RawMessage // by $id
 	compiler  *jsonschema.Compiler
@@ -33,8 +37,34 @@ type bundle struct {
 }
 
 // NewSchemas returns the schemas of every version.
-func NewSchemas() *Schemas {
-	return &Schemas{bundles: map[Version]*bundle{V16: newBundle(bundle16), V201: newBundle(bundle201)}}
+func NewSchemas() *Schemas { return &Schemas{bundles: map[Version]*bundle{}} }
+
+// of returns a version's schemas, nil for a version that there is not.
+func (s *Schemas) of(v Version) *bundle {
+	if b := s.bundles[v]; b != nil {
+		return b
+	}
+	switch v {
+	case V16:
+		s.bundles[v] = newBundle(bundle16)
+	case V201:
+		s.bundles[v] = newBundle(bundle201)
+	case V21:
+		s.bundles[v] = newBundle(bundle21)
+	}
+	return s.bundles[v]
+}
+
+// names returns the ids of the schemas of an action's request and response. 2.1
+// names them otherwise than the two before; what is sent has only the first.
+func names(v Version, action string) (request, response string) {
+	switch {
+	case v != V21:
+		return "urn:" + action + ".req", "urn:" + action + ".conf"
+	case Unconfirmed(action):
+		return "urn:" + action, ""
+	}
+	return "urn:" + action + "Request", "urn:" + action + "Response"
 }
 
 func newBundle(text string) *bundle {
@@ -90,7 +120,7 @@ func (b *bundle) schema(id string) *jsonschema.Schema {
 
 // Actions lists the actions that version v has a schema for, sorted.
 func (s *Schemas) Actions(v Version) []string {
-	b := s.bundles[v]
+	b := s.of(v)
 	if b == nil {
 		return nil
 	}
@@ -101,10 +131,11 @@ func (s *Schemas) Actions(v Version) []string {
 	for id := range b.compiled {
 		out = append(out, id)
 	}
+	out = slices.DeleteFunc(out, func(id string) bool { return strings.HasSuffix(id, ".conf") || strings.HasSuffix(id, "Response") })
 	for i, id := range out {
-		out[i], _ = strings.CutSuffix(strings.TrimPrefix(id, "urn:"), ".req")
+		id = strings.TrimPrefix(id, "urn:")
+		out[i] = strings.TrimSuffix(strings.TrimSuffix(id, ".req"), "Request")
 	}
-	out = slices.DeleteFunc(out, func(a string) bool { return strings.HasSuffix(a, ".conf") })
 	slices.Sort(out)
 	return out
 }
@@ -114,6 +145,9 @@ func (s *Schemas) Actions(v Version) []string {
 // NotSupported as soon as its payload has a fault, and otherwise left to
 // [Dialect.Event], which says the same.
 func (s *Schemas) CheckCall(v Version, action string, payload []byte) *Error {
+	if v == V21 && Unconfirmed(action) {
+		return &Error{Code: NotSupported, Description: "action " + action + " is sent, not called"}
+	}
 	err := s.CheckCommand(v, action, payload)
 	if err != nil && err.Code != NotImplemented && !chargerSends(v, action) {
 		return NotFromCharger(action)
@@ -121,23 +155,34 @@ func (s *Schemas) CheckCall(v Version, action string, payload []byte) *Error {
 	return err
 }
 
+// CheckSend gives the verdict on the payload of a SEND from a charger (2.1). What
+// is called cannot be sent.
+func (s *Schemas) CheckSend(v Version, action string, payload []byte) *Error {
+	if v != V21 || !Unconfirmed(action) {
+		return Unknown(action)
+	}
+	return s.CheckCommand(v, action, payload)
+}
+
 // CheckCommand gives the verdict on the payload of a CALL of ours.
 func (s *Schemas) CheckCommand(v Version, action string, payload []byte) *Error {
-	return s.check(v, action, ".req", payload)
+	id, _ := names(v, action)
+	return s.check(v, action, id, payload)
 }
 
 // CheckResult gives the verdict on the payload of a CALLRESULT, whoever sends
 // it.
 func (s *Schemas) CheckResult(v Version, action string, payload []byte) *Error {
-	return s.check(v, action, ".conf", payload)
+	_, id := names(v, action)
+	return s.check(v, action, id, payload)
 }
 
-func (s *Schemas) check(v Version, action, suffix string, payload []byte) *Error {
-	b := s.bundles[v]
+func (s *Schemas) check(v Version, action, id string, payload []byte) *Error {
+	b := s.of(v)
 	if b == nil {
 		return Unknown(action)
 	}
-	schema := b.schema("urn:" + action + suffix)
+	schema := b.schema(id)
 	if schema == nil {
 		return Unknown(action)
 	}
@@ -259,14 +304,17 @@ func pointer(path []string) string {
 // chargerSends reports whether a charger may send the action.
 func chargerSends(v Version, action string) bool {
 	list := chargerActions201
-	if v == V16 {
+	switch v {
+	case V16:
 		list = chargerActions16
+	case V21:
+		list += chargerActions21
 	}
 	return strings.Contains(list, " "+action+" ")
 }
 
 // What a charger may send: 1.6 (edition 2, section 4, and the security
-// whitepaper, section 5); 2.0.1 (part 2, section 1). The dialects' tables are
+// whitepaper, section 5); 2.0.1 (part 2, section 1); what 2.1 added to that. The dialects' tables are
 // tested against these.
 const (
 	chargerActions16 = " Authorize BootNotification DataTransfer DiagnosticsStatusNotification FirmwareStatusNotification" +
@@ -277,4 +325,7 @@ const (
 		" NotifyCustomerInformation NotifyDisplayMessages NotifyEVChargingNeeds NotifyEVChargingSchedule NotifyEvent" +
 		" NotifyMonitoringReport NotifyReport PublishFirmwareStatusNotification ReportChargingProfiles" +
 		" ReservationStatusUpdate SecurityEventNotification SignCertificate StatusNotification TransactionEvent "
+	chargerActions21 = " BatterySwap ClosePeriodicEventStream GetCertificateChainStatus NotifyDERAlarm NotifyDERStartStop" +
+		" NotifyPeriodicEventStream NotifyPriorityCharging NotifySettlement OpenPeriodicEventStream" +
+		" PullDynamicScheduleUpdate ReportDERControl VatNumberValidation "
 )

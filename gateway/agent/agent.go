@@ -100,7 +100,7 @@ func newAgent(cfg *Config, software string, log *slog.Logger, keys *Identity) (*
 	a.engine = newEngine(log, a.clock, a.open, func() {
 		a.chargers.closeAll(websocket.StatusServiceRestart, "gateway restarts, please reconnect")
 	})
-	a.chargers = newChargerServer(cfg, log, []string{string(ocpp.V201), string(ocpp.V16)}, a.engine.feed)
+	a.chargers = newChargerServer(cfg, log, subprotocols(), a.engine.feed)
 	a.link = newCloudLink(log, c, newProber(u, config), a.clock, keys.StatementKey)
 	a.signer = newSigner(log, keys.Signer)
 	a.ntp = newNTPClient(log, a.clock, cfg.Time.NTP, a.input)
@@ -185,7 +185,7 @@ func (a *agent) coreConfig() gateway.Config {
 		Gateway: a.keys.Gateway, Site: a.keys.Site, Software: a.software,
 		Chargers: make(map[holdfast.ChargerID]gateway.ChargerConfig, len(a.cfg.Chargers)), HeartbeatS: int(a.cfg.HeartbeatSeconds),
 		TokenKey: a.keys.TokenKey[:], SealKey: a.keys.SealKey, StatementKey: a.keys.StatementKey,
-		Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}}, Schemas: ocpp.NewSchemas(), Lenient: a.cfg.OCPP.Lenient,
+		Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}, v2.Dialect{Speaks: ocpp.V21}}, Schemas: ocpp.NewSchemas(), Lenient: a.cfg.OCPP.Lenient,
 	}
 	for _, ch := range a.cfg.Chargers {
 		c.Chargers[holdfast.ChargerID(ch.ID)] = gateway.ChargerConfig{MaxPower: holdfast.Watts(ch.MaxPowerW)}
@@ -376,4 +376,12 @@ func (a *agent) lookAtSpace() {
 		return
 	}
 	f.put(gateway.Space{FreeBytes: evidenceSpace(a.cfg.Storage, a.evidence.Load(), free)})
+}
+
+// subprotocols lists what chargers may speak, in the order of preference.
+func subprotocols() (out []string) {
+	for _, v := range ocpp.Versions() {
+		out = append(out, string(v))
+	}
+	return out
 }

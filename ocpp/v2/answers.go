@@ -71,11 +71,15 @@ func (d Dialect) Answer(action string, ev ocpp.Event, a ocpp.Answer) []byte {
 	case ocpp.TxAnswer:
 		if action == "TransactionEvent" {
 			var out struct {
-				Info *idTokenInfo `json:"idTokenInfo,omitempty"`
+				Info  *idTokenInfo      `json:"idTokenInfo,omitempty"`
+				Limit *transactionLimit `json:"transactionLimit,omitempty"`
 			}
 			if a.Auth != nil {
 				i := d.info(*a.Auth)
 				out.Info = &i
+			}
+			if d.Version() == ocpp.V21 {
+				out.Limit = limitOf(a.Limits)
 			}
 			return ocpp.Marshal(out)
 		}
@@ -85,6 +89,9 @@ func (d Dialect) Answer(action string, ev ocpp.Event, a ocpp.Answer) []byte {
 		}
 	case ocpp.Done:
 		if out := neutral(action); out != nil {
+			return out
+		}
+		if out := neutral21(action, ev); out != nil && d.Version() == ocpp.V21 {
 			return out
 		}
 	}

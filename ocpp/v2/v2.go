@@ -6,22 +6,32 @@
 // an event carries both, and a replayed one says offline. Energy is only ever
 // in the sampled values of meterValue; there is no register outside them.
 //
-// OCPP 2.1 keeps the messages that are translated here, so it will be a version
-// of this Dialect, not a package of its own; its zero value stays 2.0.1.
+// OCPP 2.1 keeps the messages of 2.0.1 and adds to them, so it is a version of
+// this Dialect and not a package of its own.
 package v2
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/ocpp"
 )
 
-// Dialect is the OCPP 2.0.1 [ocpp.Dialect]. It has no state.
-type Dialect struct{}
+// Dialect is the OCPP 2.x [ocpp.Dialect]. It has no state.
+type Dialect struct {
+	Speaks ocpp.Version // ocpp.V21; anything else is ocpp.V201
+}
 
 var _ ocpp.Dialect = Dialect{}
 
-// Version returns [ocpp.V201].
-func (Dialect) Version() ocpp.Version { return ocpp.V201 }
+// Version returns [ocpp.V201] or [ocpp.V21].
+func (d Dialect) Version() ocpp.Version {
+	if d.Speaks == ocpp.V21 {
+		return ocpp.V21
+	}
+	return ocpp.V201
+}
 
 // SealTokens implements [ocpp.Dialect].
 func (Dialect) SealTokens(raw []byte, seal func(tok string) string) []byte {
@@ -29,7 +39,14 @@ func (Dialect) SealTokens(raw []byte, seal func(tok string) string) []byte {
 }
 
 // Messages implements [ocpp.Dialect].
-func (Dialect) Messages() []ocpp.Message { return messages() }
+func (d Dialect) Messages() []ocpp.Message {
+	if d.Version() == ocpp.V201 {
+		return messages()
+	}
+	all := append(messages(), added()...)
+	slices.SortFunc(all, func(a, b ocpp.Message) int { return strings.Compare(a.Action, b.Action) })
+	return all
+}
 
 // messages is the table: part 2 of OCPP 2.0.1, section "Messages".
 func messages() []ocpp.Message {
@@ -102,8 +119,12 @@ func messages() []ocpp.Message {
 }
 
 // Event implements [ocpp.Dialect].
-func (Dialect) Event(action string, payload []byte) (ocpp.Event, *ocpp.Error) {
-	return ocpp.Read(messages(), events(action), action, payload)
+func (d Dialect) Event(action string, payload []byte) (ocpp.Event, *ocpp.Error) {
+	read := events(action)
+	if d.Version() == ocpp.V21 && read == nil {
+		read = repeating(action)
+	}
+	return ocpp.Read(d.Messages(), read, action, payload)
 }
 
 // events returns the reader of an action that rules work on, nil for others.

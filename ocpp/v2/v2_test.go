@@ -142,27 +142,42 @@ func FuzzEvent(f *testing.F) {
 	f.Add("Authorize", []byte(`{"idToken":{"idToken":"","type":"NoAuthorization"}}`))
 	f.Add("BootNotification", []byte(`{"chargingStation":[]}`))
 	f.Add("DataTransfer", []byte(`{"vendorId":"v","data":null}`))
+	f.Add("NotifyReport", []byte(`{"requestId":1,"seqNo":0,"reportData":[{"component":{"name":"A","evse":{"id":-1}},"variable":{},"variableAttribute":[{"value":"1"},null]}]}`))
+	f.Add("GetCertificateChainStatus", []byte(`{"certificateStatusRequests":[{},{},{},{},{"certificateHashData":{"issuerNameHash":"\ud83d\ude00"}}]}`))
+	f.Add("VatNumberValidation", []byte(`{"vatNumber":"0123456789012345678901234567890"}`))
 	schemas := ocpp.NewSchemas()
 	f.Fuzz(func(t *testing.T, action string, payload []byte) {
-		strict := schemas.CheckCall(ocpp.V201, action, payload)
-		ev, err := v2.Dialect{}.Event(action, payload)
-		if (ev == nil) == (err == nil) {
-			t.Fatalf("%s %q: %v, %v", action, payload, ev, err)
-		}
-		if strict != nil && strict.Tolerable && err != nil && err.Code == ocpp.TypeConstraintViolation {
-			t.Fatalf("%s %q: tolerable (%v), but %v", action, payload, strict, err)
-		}
-		tx, _ := ev.(ocpp.Transaction)
-		meter, _ := ev.(ocpp.Meter)
-		if _, ok := ev.(ocpp.Transaction); ok && (tx.ID == "" || tx.Kind == "") {
-			t.Fatalf("%s %q: %+v", action, payload, tx)
-		}
-		for _, r := range append(tx.Readings, meter.Readings...) {
-			if r.Register != nil && *r.Register < 0 {
-				t.Fatalf("%s %q: register %d", action, payload, *r.Register)
-			}
+		for _, d := range []v2.Dialect{{}, {Speaks: ocpp.V21}} {
+			fuzzEvent(t, schemas, d, action, payload)
 		}
 	})
+}
+
+func fuzzEvent(t *testing.T, schemas *ocpp.Schemas, d v2.Dialect, action string, payload []byte) {
+	t.Helper()
+	strict := schemas.CheckCall(d.Version(), action, payload)
+	ev, err := d.Event(action, payload)
+	if other, ok := ev.(ocpp.Other); ok {
+		if out := d.Answer(action, ev, ocpp.Done{}); schemas.CheckResult(d.Version(), action, out) != nil && !ocpp.Unconfirmed(action) {
+			t.Fatalf("%s %q is answered %s (%v)", action, payload, out, other.Asked)
+		}
+	}
+	if (ev == nil) == (err == nil) {
+		t.Fatalf("%s %q: %v, %v", action, payload, ev, err)
+	}
+	if strict != nil && strict.Tolerable && err != nil && err.Code == ocpp.TypeConstraintViolation {
+		t.Fatalf("%s %q: tolerable (%v), but %v", action, payload, strict, err)
+	}
+	tx, _ := ev.(ocpp.Transaction)
+	meter, _ := ev.(ocpp.Meter)
+	if _, ok := ev.(ocpp.Transaction); ok && (tx.ID == "" || tx.Kind == "") {
+		t.Fatalf("%s %q: %+v", action, payload, tx)
+	}
+	for _, r := range append(tx.Readings, meter.Readings...) {
+		if r.Register != nil && *r.Register < 0 {
+			t.Fatalf("%s %q: register %d", action, payload, *r.Register)
+		}
+	}
 }
 
 func BenchmarkTransactionEvent(b *testing.B) {
