@@ -35,6 +35,7 @@ const (
 	CausePowerCycle       Cause = "POWER_CYCLE"        // the gateway lost power or was killed
 	CauseClockUntrusted   Cause = "CLOCK_UNTRUSTED"    // the clock is below the time floor or was never set
 	CauseStoragePressure  Cause = "STORAGE_PRESSURE"   // too little space to accept a new session
+	CauseBudgetSpent      Cause = "BUDGET_SPENT"       // the data budget of every link that works is spent
 	CausePlanned          Cause = "PLANNED"            // a person or a maintenance window did it
 )
 
@@ -43,7 +44,7 @@ func Causes() []Cause {
 	return []Cause{
 		CauseNone, CauseStartup, CauseNetworkDown, CauseDNSFailure, CauseCloudUnreachable, CauseTLSFailure,
 		CauseAuthRejected, CauseCloudBusy, CauseCloudError, CauseUpstreamCSMSDown, CauseChargerLinkDown,
-		CausePowerCycle, CauseClockUntrusted, CauseStoragePressure, CausePlanned,
+		CausePowerCycle, CauseClockUntrusted, CauseStoragePressure, CauseBudgetSpent, CausePlanned,
 	}
 }
 

@@ -83,6 +83,8 @@ func withCount(r record.Record, n int) record.Record {
 		b.Count = n
 	case *record.ClockDoubted:
 		b.Count = n
+	case *record.LinkRoute:
+		b.Count = n
 	}
 	return r
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/ocpp"
+	"github.com/holdfast-ev/holdfast/uplink"
 )
 
 // Bounds of the core.
@@ -55,7 +56,8 @@ type Config struct {
 
 	Dialects []ocpp.Dialect
 	Schemas  *ocpp.Schemas
-	Lenient  bool // schema violations in events are journaled and tolerated where the event still decodes
+	Routes   uplink.Routes // the ways to the cloud
+	Lenient  bool          // schema violations in events are journaled and tolerated where the event still decodes
 }
 
 // Validate refuses what the core could not run on.
@@ -71,6 +73,9 @@ func (c *Config) Validate() error {
 	}
 	if len(c.TokenKey) < 16 {
 		return fmt.Errorf("token key of %d bytes, want at least 16: enrol the gateway", len(c.TokenKey))
+	}
+	if err := c.Routes.Validate(); err != nil {
+		return err
 	}
 	for id, ch := range c.Chargers {
 		if ch.MaxPower < 0 || ch.MaxPower > 10_000_000 {

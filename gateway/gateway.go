@@ -25,6 +25,8 @@ type Gateway struct {
 	epoch map[holdfast.Journal]holdfast.Epoch
 
 	line      *uplink.Line
+	router    *uplink.Router
+	route     uplink.Route // of the last hello
 	conns     map[ConnID]*conn
 	chargers  map[holdfast.ChargerID]*conn // the connection that counts
 	live      map[holdfast.SessionID]*live
@@ -48,6 +50,7 @@ type Gateway struct {
 	floorNoted  int64        // mono ms + 1 of the last record of signed time; 0 none since boot
 	pruned      int64        // mono ms of the last pruning
 	repair      repairing
+	usageNoted  map[string]int64 // mono ms of the last record of a link's usage
 	stopping    bool
 }
 
@@ -88,8 +91,11 @@ func New(cfg Config, state *State, heads []uplink.Head) (*Gateway, error) {
 		keys:      map[holdfast.TokenHash]seal.Key{},
 		tariffs:   map[holdfast.Hash]*tariff.Tariff{},
 		freed:     map[evse]int64{},
-		free:      -1,
-		counters:  newCounters(),
+		router:    uplink.NewRouter(cfg.Routes, state.Links),
+
+		usageNoted: map[string]int64{},
+		free:       -1,
+		counters:   newCounters(),
 	}
 	for _, h := range heads {
 		g.next[h.Journal], g.epoch[h.Journal] = holdfast.Seq(h.Size), h.Epoch
@@ -154,10 +160,17 @@ func (g *Gateway) Step(now holdfast.Instant, in Input) {
 	case LinkUp:
 		g.linkUp(in)
 	case LinkDown:
-		g.linkChanged(g.line.Down(now.Mono, in.Cause, in.Detail, g.chance.below))
+		g.linkDown(in)
+	case LinkUsed:
+		g.router.Use(now, in.Link, in.Sent, in.Received)
+	case Probed:
+		g.router.Probed(now, in.Route, in.Cause, clip(in.Detail))
+	case SyncNow:
+		g.syncNow()
 	case UploadDone:
 		g.uploadDone(in)
 	case Directives:
+		g.router.Ring(now)
 		if len(in.List) == 0 {
 			g.line.Ring(g.now.Mono) // a doorbell: what there is comes with the next welcome
 		}
@@ -195,15 +208,11 @@ func (g *Gateway) Ready() Ready {
 	if g.stopping {
 		return g.ready
 	}
-	if g.ready.Hello == nil {
-		call, change := g.line.CallNow(g.now.Mono, g.chance.below)
-		g.linkChanged(change)
-		if call {
-			g.ready.Hello = g.hello()
-		}
-	}
+	g.contact()
+	g.look()
 	if g.ready.Upload == nil {
-		if s := g.line.Next(g.now.Mono); s != nil {
+		may := func(j holdfast.Journal) bool { return g.router.May(g.now, j) }
+		if s := g.line.Next(g.now.Mono, may); s != nil {
 			g.ready.Upload = &Upload{s.Journal, s.Epoch, s.First}
 		}
 	}

@@ -65,6 +65,8 @@ type LinkUp struct {
 type LinkDown struct {
 	Cause  holdfast.Cause
 	Detail string
+	Named  bool          // of CLOUD_BUSY: the cloud named a time
+	Route  *uplink.Route // that it went over; nil: the one in use
 }
 
 // UploadDone: an answer to an [Upload].
@@ -182,9 +184,11 @@ type Ready struct {
 	Signs   []SignRequest
 	Asks    []Ask
 
-	Checkpoint bool // sign and append a checkpoint of the evidence journal
-	Snapshot   bool // store Gateway.Snapshot and step SnapshotStored
+	Checkpoint bool          // sign and append a checkpoint of the evidence journal
+	Snapshot   bool          // store Gateway.Snapshot and step SnapshotStored
+	Route      *uplink.Route // every call from here on goes this way
 	Hello      *uplink.Hello
+	Probe      *uplink.Route // look whether this route works, and step Probed
 	Upload     *Upload
 	Fetch      *Fetch
 	Prune      []Prune

@@ -45,6 +45,7 @@ func (g *Gateway) linkUp(in LinkUp) {
 		return
 	}
 	g.signedTime(in.CloudTime)
+	g.reached()
 	g.linkChanged(change)
 	g.directives(in.Welcome.Directives)
 	g.settle()

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-ev/holdfast/access"
 	"github.com/holdfast-ev/holdfast/record"
 	"github.com/holdfast-ev/holdfast/session"
+	"github.com/holdfast-ev/holdfast/uplink"
 )
 
 // StateVersion is the version of the snapshot form of [State].
@@ -47,7 +48,8 @@ type State struct {
 	Issued   map[string]bool                 `json:"issued"`          // directives whose command went out and has no outcome yet
 	Marks    []Mark                          `json:"marks,omitempty"` // where each day of Epoch began, oldest first
 	Versions map[string]uint64               `json:"versions"`
-	Gaps     []Gap                           `json:"gaps,omitempty"` // records that cannot be read, sorted
+	Gaps     []Gap                           `json:"gaps,omitempty"`  // records that cannot be read, sorted
+	Links    map[string]uplink.Usage         `json:"links,omitempty"` // what links with a budget have carried
 
 	index *index // see [State.ix]
 }
@@ -158,6 +160,8 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 		s.Stopped = true
 	case *record.LinkChanged:
 		s.applyLink(r, b)
+	case *record.LinkUsage:
+		s.applyUsage(b)
 	case *record.TimeFloorRaised:
 		s.Access.RaiseFloor(b.Floor, r.At)
 		s.Access.Confirm(r.At)

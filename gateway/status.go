@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/ocpp"
+	"github.com/holdfast-ev/holdfast/uplink"
 )
 
 // Counters count since this boot. Maps are keyed by what a metric is labelled
@@ -66,29 +67,30 @@ const (
 
 // A Status is what a person or a metric wants to know of a gateway now.
 type Status struct {
-	Gateway     holdfast.GatewayID `json:"gateway"`
-	Site        holdfast.SiteID    `json:"site"`
-	Software    string             `json:"software"`
-	Now         holdfast.Instant   `json:"now"`
-	Boot        uint32             `json:"boot"`
-	Epoch       holdfast.Epoch     `json:"epoch"`
-	Link        holdfast.LinkState `json:"link"`
-	Cause       holdfast.Cause     `json:"cause"`
-	LinkForS    int64              `json:"link_for_s"`
-	Charging    ChargingState      `json:"charging"`
-	Why         string             `json:"why,omitempty"` // of a charging state that is not OK
-	ListVersion uint64             `json:"list_version"`
-	ListAgeS    int64              `json:"list_age_s"` // -1 unknown
-	ListStage   string             `json:"list_stage"`
-	Tariff      string             `json:"tariff,omitempty"`
-	Records     uint64             `json:"records"` // evidence records in the current epoch
-	Backlog     uint64             `json:"backlog"` // of which the cloud has not reconciled
-	Bytes       int64              `json:"bytes"`   // of the evidence journal on the disk
-	FreeBytes   int64              `json:"free_bytes"`
-	Gaps        []Gap              `json:"gaps"`     // records that cannot be read
-	Exposure    holdfast.Micros    `json:"exposure"` // money at risk
-	Chargers    []ChargerStatus    `json:"chargers"`
-	Sessions    []SessionStatus    `json:"sessions"` // running
+	Gateway     holdfast.GatewayID  `json:"gateway"`
+	Site        holdfast.SiteID     `json:"site"`
+	Software    string              `json:"software"`
+	Now         holdfast.Instant    `json:"now"`
+	Boot        uint32              `json:"boot"`
+	Epoch       holdfast.Epoch      `json:"epoch"`
+	Link        holdfast.LinkState  `json:"link"`
+	Cause       holdfast.Cause      `json:"cause"`
+	LinkForS    int64               `json:"link_for_s"`
+	Charging    ChargingState       `json:"charging"`
+	Why         string              `json:"why,omitempty"` // of a charging state that is not OK
+	ListVersion uint64              `json:"list_version"`
+	ListAgeS    int64               `json:"list_age_s"` // -1 unknown
+	ListStage   string              `json:"list_stage"`
+	Tariff      string              `json:"tariff,omitempty"`
+	Records     uint64              `json:"records"` // evidence records in the current epoch
+	Backlog     uint64              `json:"backlog"` // of which the cloud has not reconciled
+	Bytes       int64               `json:"bytes"`   // of the evidence journal on the disk
+	FreeBytes   int64               `json:"free_bytes"`
+	Gaps        []Gap               `json:"gaps"`     // records that cannot be read
+	Exposure    holdfast.Micros     `json:"exposure"` // money at risk
+	Chargers    []ChargerStatus     `json:"chargers"`
+	Sessions    []SessionStatus     `json:"sessions"` // running
+	Links       []uplink.LinkStatus `json:"links"`    // the ways to the cloud
 }
 
 // ChargerStatus is one charger in a [Status].
@@ -126,6 +128,7 @@ func (g *Gateway) Status(now holdfast.Instant) Status {
 		ListVersion: g.state.Access.ListVersion(), ListAgeS: age, ListStage: string(stage),
 		Records: uint64(g.state.Next), Backlog: g.line.Backlog(), Bytes: g.journalSize, FreeBytes: g.free,
 		Gaps: append([]Gap{}, g.state.Gaps...), Exposure: g.state.Access.Exposure(), Chargers: []ChargerStatus{}, Sessions: []SessionStatus{},
+		Links: g.router.Status(now),
 	}
 	if g.state.Tariff != nil {
 		s.Tariff = g.state.Tariff.Ref.ID

@@ -19,6 +19,7 @@ func (g *Gateway) tick() {
 	}
 	g.freedLong()
 	g.flush()
+	g.noteUsage(false)
 	g.settle()
 	g.space()
 	g.pruneTick()
@@ -103,6 +104,7 @@ func (g *Gateway) pruneTick() {
 // quit ends a boot in order.
 func (g *Gateway) quit() {
 	g.flush()
+	g.noteUsage(true)
 	g.emit(record.Record{Body: &record.GatewayStopped{Cause: holdfast.CausePlanned}})
 	g.ready.Checkpoint = true
 	g.ready.Snapshot = true

@@ -7,7 +7,7 @@ import (
 // Kinds returns one empty body of every kind, in the order of docs/records.md.
 func Kinds() []Body {
 	return []Body{
-		&GatewayBooted{}, &GatewayStopped{}, &EpochOpened{}, &LinkChanged{}, &TimeFloorRaised{}, &ClockChanged{}, &ClockDoubted{}, &StorageChanged{},
+		&GatewayBooted{}, &GatewayStopped{}, &EpochOpened{}, &LinkChanged{}, &LinkRoute{}, &LinkUsage{}, &TimeFloorRaised{}, &ClockChanged{}, &ClockDoubted{}, &StorageChanged{},
 		&SnapshotTaken{}, &SegmentQuarantined{}, &ChargerBooted{}, &ChargerLink{}, &ChargerReadiness{}, &ChargerList{}, &SecurityEvent{},
 		&StatementInstalled{}, &DirectiveDone{},
 		&AccessDecided{}, &AccessLapsed{}, &ExposureSettled{}, &SessionOpened{}, &SessionAuthorized{}, &SessionReading{}, &SessionLimited{}, &SessionLabelled{},
@@ -28,6 +28,10 @@ func newBody(t Type) Body {
 		return &EpochOpened{}
 	case "link.changed":
 		return &LinkChanged{}
+	case "link.route":
+		return &LinkRoute{}
+	case "link.usage":
+		return &LinkUsage{}
 	case "clock.floor":
 		return &TimeFloorRaised{}
 	case "clock.changed":

@@ -47,6 +47,10 @@ type Line struct {
 	later    int64 // no uploads before this: the cloud is busy
 	known    bool  // a Welcome has come since the line was last down
 	heads    []track
+
+	every    int64 // ms between contacts of a quiet line; 0: HelloEveryMillis
+	patience Patience
+	held     hold
 }
 
 // track is one (journal, epoch) on its way to the cloud.
@@ -63,7 +67,7 @@ type track struct {
 // NewLine starts a line in OFFLINE: a gateway that has just started knows
 // nothing of its cloud. heads are the journals' epochs, oldest first.
 func NewLine(now int64, cause holdfast.Cause, heads []Head) *Line {
-	l := &Line{state: holdfast.Offline, cause: cause, since: now, noted: now}
+	l := &Line{state: holdfast.Offline, cause: cause, since: now, noted: now, held: newHold()}
 	for _, h := range heads {
 		l.heads = append(l.heads, track{Head: h})
 	}
@@ -115,20 +119,17 @@ func (l *Line) Heads() []Head {
 // Ring asks for a hello now: somebody rang the doorbell.
 func (l *Line) Ring(now int64) { l.next = min(l.next, now) }
 
-// CallNow reports whether to say hello now; the line counts it as under way. A
-// contact that was never answered counts as failed after [AnswerLimitMillis]:
-// the change, if any, has to be recorded.
-func (l *Line) CallNow(now int64, jitter func(n int64) int64) (bool, *Change) {
-	var change *Change
-	if l.calling != 0 && now-l.calling > AnswerLimitMillis {
-		change = l.Down(now, holdfast.CauseCloudUnreachable, "no answer", jitter)
-	}
-	if l.calling != 0 || now < l.next {
-		return false, change
+// CallNow reports whether to say hello now; the line counts it as under way.
+func (l *Line) CallNow(now int64) bool {
+	if !l.Due(now) {
+		return false
 	}
 	l.calling = now + 1
-	return true, change
+	return true
 }
+
+// Due reports whether it is time to say hello.
+func (l *Line) Due(now int64) bool { return l.calling == 0 && now >= l.next }
 
 // Up takes a Welcome. ahead is a journal's newest head of which the cloud has
 // more than this disk: history was lost here (a restored image, a replaced
@@ -136,7 +137,7 @@ func (l *Line) CallNow(now int64, jitter func(n int64) int64) (bool, *Change) {
 // more has its new epoch already.
 func (l *Line) Up(now int64, w Welcome) (change *Change, ahead *Head) {
 	l.calling, l.upload, l.attempts, l.known = 0, nil, 0, true
-	l.next = now + HelloEveryMillis
+	l.next = now + l.pace()
 	l.pause(now, w.LaterMillis)
 	for _, c := range w.Cursors {
 		t := l.track(c.Journal, c.Epoch)
@@ -191,12 +192,16 @@ func (l *Line) pause(now, laterMillis int64) {
 }
 
 // Next returns the slice to send now, and counts it as under way: evidence
-// first and in order, telemetry last. nil: nothing to send, or not now.
-func (l *Line) Next(now int64) *Slot {
+// first and in order, telemetry last. may says which journals the route carries
+// now. nil: nothing to send, or not now.
+func (l *Line) Next(now int64, may func(holdfast.Journal) bool) *Slot {
 	if !l.known || l.calling != 0 || now < l.later {
 		return nil
 	}
 	for _, j := range []holdfast.Journal{holdfast.Evidence, holdfast.Telemetry} {
+		if !may(j) || j == holdfast.Evidence && !l.patient(now) {
+			continue
+		}
 		for i := range l.heads {
 			t := &l.heads[i]
 			if t.Journal != j || !t.unsent() {
@@ -220,7 +225,7 @@ func (t *track) unsent() bool {
 // Acked takes the answer to the upload under way.
 func (l *Line) Acked(now int64, s Slot, a Ack) {
 	l.done(s)
-	l.next = now + HelloEveryMillis
+	l.next = now + l.pace()
 	l.pause(now, a.LaterMillis)
 	if t := l.track(s.Journal, s.Epoch); t != nil {
 		if t.reconciled == 0 && a.Reconciled > 0 && l.waits(t.Parent) {

@@ -16,6 +16,8 @@ var (
 
 func none(int64) int64 { return 0 }
 
+func whole(holdfast.Journal) bool { return true }
+
 func line() *Line {
 	return NewLine(0, holdfast.CauseStartup, []Head{
 		{Journal: holdfast.Evidence, Epoch: old, Size: 5},
@@ -35,25 +37,25 @@ func welcome(oldR, currentR, teleR uint64) Welcome {
 // Evidence first and in the order of its epochs, telemetry last, one at a time.
 func TestEvidenceGoesFirstAndInOrder(t *testing.T) {
 	l := line()
-	if l.Next(0) != nil {
+	if l.Next(0, whole) != nil {
 		t.Fatal("something to send before the cloud has said how far it is")
 	}
-	l.CallNow(0, none)
+	l.CallNow(0)
 	l.Up(1, welcome(2, 0, 0))
 	for i, want := range []Slot{
 		{holdfast.Evidence, old, 2}, {holdfast.Evidence, current, 0}, {holdfast.Telemetry, tele, 0},
 	} {
-		got := l.Next(2)
+		got := l.Next(2, whole)
 		if got == nil || *got != want {
 			t.Fatalf("slot %d is %+v, want %+v", i, got, want)
 		}
-		if l.Next(2) != nil {
+		if l.Next(2, whole) != nil {
 			t.Fatal("two uploads under way")
 		}
 		size := l.track(want.Journal, want.Epoch).Size
 		l.Acked(3, *got, Ack{Received: size, Reconciled: size})
 	}
-	if got := l.Next(4); got != nil {
+	if got := l.Next(4, whole); got != nil {
 		t.Fatalf("nothing is left, and %+v is to be sent", got)
 	}
 }
@@ -75,7 +77,7 @@ func TestStatesGoRound(t *testing.T) {
 		t.Fatalf("settled with a backlog: %+v", c)
 	}
 	l.Committed(holdfast.Evidence, current, 14, 0) // live records do not hold SYNCED back
-	s := l.Next(102)
+	s := l.Next(102, whole)
 	l.Acked(103, *s, Ack{Received: 14, Reconciled: 10})
 	if c := l.Settle(104); c == nil || c.To != holdfast.Synced {
 		t.Fatalf("change %+v, want SYNCED", c)
@@ -100,7 +102,7 @@ func TestBackOff(t *testing.T) {
 	now, last := int64(0), int64(0)
 	for i := range 30 {
 		now = max(now, l.next)
-		if call, _ := l.CallNow(now, none); !call {
+		if !l.CallNow(now) {
 			t.Fatalf("retry %d: no call at %d", i, now)
 		}
 		l.Down(now, holdfast.CauseCloudUnreachable, "", none)
@@ -121,10 +123,10 @@ func TestLater(t *testing.T) {
 	w := welcome(0, 0, 0)
 	w.LaterMillis = 5000
 	l.Up(0, w)
-	if l.Next(4999) != nil {
+	if l.Next(4999, whole) != nil {
 		t.Error("an upload before the time that the cloud named")
 	}
-	if l.Next(5000) == nil {
+	if l.Next(5000, whole) == nil {
 		t.Error("no upload after it")
 	}
 	l.Up(0, Welcome{LaterMillis: 1 << 60})
@@ -137,11 +139,11 @@ func TestLater(t *testing.T) {
 func TestUnansweredContactFails(t *testing.T) {
 	l := line()
 	l.Up(0, welcome(0, 0, 0))
-	if l.Next(1) == nil {
+	if l.Next(1, whole) == nil {
 		t.Fatal("nothing to send")
 	}
-	if _, c := l.CallNow(1+AnswerLimitMillis+2, none); c == nil || c.To != holdfast.Offline {
-		t.Errorf("change %+v, want OFFLINE", c)
+	if l.Overdue(1+AnswerLimitMillis) || !l.Overdue(1+AnswerLimitMillis+2) {
+		t.Error("overdue at another time than the limit")
 	}
 }
 
@@ -150,13 +152,13 @@ func TestUnansweredContactFails(t *testing.T) {
 func TestCloudRestoredFromBackup(t *testing.T) {
 	l := line()
 	l.Up(0, welcome(5, 10, 7))
-	if l.Next(1) != nil {
+	if l.Next(1, whole) != nil {
 		t.Fatal("something to send")
 	}
 	if _, ahead := l.Up(2, welcome(5, 3, 7)); ahead != nil {
 		t.Fatalf("ahead %+v", ahead)
 	}
-	if s := l.Next(3); s == nil || s.Epoch != current || s.First != 3 {
+	if s := l.Next(3, whole); s == nil || s.Epoch != current || s.First != 3 {
 		t.Errorf("slot %+v, want record 3", s)
 	}
 }
@@ -176,16 +178,16 @@ func TestCheckpointAlone(t *testing.T) {
 	w := welcome(5, 10, 7)
 	w.Cursors[1].Reconciled = 6
 	l.Up(0, w)
-	if l.Next(1) != nil {
+	if l.Next(1, whole) != nil {
 		t.Fatal("something to send before there is a checkpoint")
 	}
 	l.Committed(holdfast.Evidence, current, 10, 10)
-	s := l.Next(2)
+	s := l.Next(2, whole)
 	if s == nil || s.First != 10 {
 		t.Fatalf("slot %+v, want the checkpoint behind record 9", s)
 	}
 	l.Acked(3, *s, Ack{Received: 10, Reconciled: 6}) // it did not verify there
-	if l.Next(4) != nil {
+	if l.Next(4, whole) != nil {
 		t.Error("the same checkpoint is sent again and again")
 	}
 }
@@ -200,7 +202,7 @@ func TestDrainsAfterAnything(t *testing.T) {
 		sizes := map[holdfast.Epoch]uint64{old: 5, current: 10, tele: 7}
 		hello := func() { l.Up(now, welcome(cloud[old], cloud[current], cloud[tele])) }
 		upload := func(lost bool) {
-			s := l.Next(now)
+			s := l.Next(now, whole)
 			if s == nil {
 				return
 			}
@@ -217,7 +219,10 @@ func TestDrainsAfterAnything(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 40).Draw(t, "moves") {
 			now += int64(rapid.IntRange(0, 40_000).Draw(t, "ms"))
-			if call, _ := l.CallNow(now, none); call && rapid.Bool().Draw(t, "answered") {
+			if l.Overdue(now) {
+				l.Down(now, holdfast.CauseCloudUnreachable, "no answer", none)
+			}
+			if l.CallNow(now) && rapid.Bool().Draw(t, "answered") {
 				hello()
 			}
 			switch rapid.SampledFrom([]string{"upload", "lost", "down", "more", "restore", "settle"}).Draw(t, "move") {
@@ -238,7 +243,10 @@ func TestDrainsAfterAnything(t *testing.T) {
 		}
 		for i := 0; ; i++ {
 			now += 1000
-			if call, _ := l.CallNow(now, none); call {
+			if l.Overdue(now) {
+				l.Down(now, holdfast.CauseCloudUnreachable, "no answer", none)
+			}
+			if l.CallNow(now) {
 				hello()
 			}
 			upload(false)
@@ -272,7 +280,7 @@ func FuzzWire(f *testing.F) {
 		var w Welcome
 		if json.Unmarshal(b, &w) == nil {
 			l.Up(0, w)
-			l.Next(1)
+			l.Next(1, whole)
 			l.Settle(2)
 		}
 	})

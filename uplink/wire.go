@@ -169,12 +169,13 @@ type Enrol struct {
 type Enrolled struct {
 	Gateway      holdfast.GatewayID `json:"gateway"`
 	Site         holdfast.SiteID    `json:"site"`
-	Certificate  []byte             `json:"certificate"`   // DER, client auth, CN = gateway id
-	CA           []byte             `json:"ca"`            // DER, the cloud's own authority
-	StatementKey []byte             `json:"statement_key"` // PKIX DER, P-256: verifies statements
-	TokenKey     []byte             `json:"token_key"`     // 32 bytes: the site's token hash key
-	SealKey      []byte             `json:"seal_key"`      // 32 bytes: wraps the keys of sealed fields
-	Endpoint     string             `json:"endpoint"`      // https URL of the gateway endpoint
+	Certificate  []byte             `json:"certificate"`         // DER, client auth, CN = gateway id
+	CA           []byte             `json:"ca"`                  // DER, the cloud's own authority
+	StatementKey []byte             `json:"statement_key"`       // PKIX DER, P-256: verifies statements
+	TokenKey     []byte             `json:"token_key"`           // 32 bytes: the site's token hash key
+	SealKey      []byte             `json:"seal_key"`            // 32 bytes: wraps the keys of sealed fields
+	Endpoint     string             `json:"endpoint"`            // https URL of the gateway endpoint
+	Endpoints    []string           `json:"endpoints,omitempty"` // https URLs of further ones, best first; at most MaxEndpoints-1
 }
 
 // A Knock goes down the WebSocket GET /v1/gateways/{id}/link: either a doorbell

@@ -42,6 +42,7 @@ type agent struct {
 	engine   *engine
 	chargers *chargerServer
 	link     *cloudLink
+	ways     []*way // local links
 	signer   *signer
 	cursors  *cursors
 	metrics  *linkMetrics
@@ -84,24 +85,16 @@ func Run(ctx context.Context, cfg *Config, software string, log *slog.Logger) er
 
 func newAgent(cfg *Config, software string, log *slog.Logger, keys *Identity) (*agent, error) {
 	a := &agent{cfg: cfg, software: software, log: log, keys: keys, clock: NewClock(0), cursors: loadCursors(cfg.Dir), metrics: newLinkMetrics()}
-	endpoint := keys.Endpoint
-	if cfg.Cloud.Endpoint != "" {
-		endpoint = cfg.Cloud.Endpoint
-	}
-	u, err := parseEndpoint(endpoint)
-	if err != nil {
-		return nil, fmt.Errorf("the cloud's endpoint: %w", err)
-	}
-	config := cloudTLS(keys.Device, keys.CA, a.clock.Trusted)
-	c, err := newClient(u, keys.Gateway, config)
+	ways, paths, err := a.paths()
 	if err != nil {
 		return nil, err
 	}
+	a.ways = ways
 	a.engine = newEngine(log, a.clock, a.open, func() {
 		a.chargers.closeAll(websocket.StatusServiceRestart, "gateway restarts, please reconnect")
 	})
 	a.chargers = newChargerServer(cfg, log, subprotocols(), a.engine.feed)
-	a.link = newCloudLink(log, c, newProber(u, config), a.clock, keys.StatementKey)
+	a.link = newCloudLink(log, paths, a.clock, keys.StatementKey)
 	a.signer = newSigner(log, keys.Signer)
 	a.ntp = newNTPClient(log, a.clock, cfg.Time.NTP, a.input)
 	a.inspect = newInspector(log, a.engine, func(j holdfast.Journal) (journal.FS, error) {
@@ -186,6 +179,7 @@ func (a *agent) coreConfig() gateway.Config {
 		Chargers: make(map[holdfast.ChargerID]gateway.ChargerConfig, len(a.cfg.Chargers)), HeartbeatS: int(a.cfg.HeartbeatSeconds),
 		TokenKey: a.keys.TokenKey[:], SealKey: a.keys.SealKey, StatementKey: a.keys.StatementKey,
 		Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}, v2.Dialect{Speaks: ocpp.V21}}, Schemas: ocpp.NewSchemas(), Lenient: a.cfg.OCPP.Lenient,
+		Routes: a.cfg.routes(a.keys),
 	}
 	for _, ch := range a.cfg.Chargers {
 		c.Chargers[holdfast.ChargerID(ch.ID)] = gateway.ChargerConfig{MaxPower: holdfast.Watts(ch.MaxPowerW)}
@@ -351,6 +345,7 @@ func (a *agent) watch(ctx context.Context) {
 		case <-space.C:
 			a.lookAtSpace()
 		case <-save.C:
+			reportUse(a.ways, a.engine.feed())
 			if err := a.cursors.save(); err != nil {
 				a.log.Warn("cursors not saved", "err", err.Error())
 			}

@@ -46,8 +46,12 @@ type client struct {
 	slice    atomic.Int64 // bytes that the next slice should have at most
 }
 
-// newClient returns a client of the cloud at endpoint.
-func newClient(endpoint *url.URL, id holdfast.GatewayID, config *tls.Config) (*client, error) {
+// A dialFunc connects as net.Dialer.DialContext does.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// newClient returns a client of the cloud at endpoint whose sockets come from
+// dial.
+func newClient(endpoint *url.URL, id holdfast.GatewayID, config *tls.Config, dial dialFunc) (*client, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, fmt.Errorf("zstd encoder: %w", err)
@@ -57,7 +61,7 @@ func newClient(endpoint *url.URL, id holdfast.GatewayID, config *tls.Config) (*c
 		http: &http.Client{
 			Transport: &http.Transport{
 				TLSClientConfig:       config,
-				DialContext:           (&net.Dialer{Timeout: DialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+				DialContext:           dial,
 				TLSHandshakeTimeout:   DialTimeout,
 				IdleConnTimeout:       90 * time.Second,
 				MaxIdleConnsPerHost:   4,
@@ -76,7 +80,8 @@ func newClient(endpoint *url.URL, id holdfast.GatewayID, config *tls.Config) (*c
 type callError struct {
 	cause  holdfast.Cause
 	detail string
-	later  time.Duration // > 0: the cloud named a time
+	later  time.Duration // > 0: not before
+	named  bool          // the cloud itself named that time
 	status int           // of HTTP; 0 when the answer had the right one
 
 	code     string        // evidence refused: of the exception that the cloud raised
@@ -269,6 +274,7 @@ func problemOf(call string, resp *http.Response) error {
 		if s, err := strconv.ParseInt(resp.Header.Get("Retry-After"), 10, 32); err == nil && e.later == 0 {
 			e.later = time.Duration(s) * time.Second
 		}
+		e.named = e.later > 0
 		e.later = min(max(e.later, time.Second), uplink.MaxLaterMillis*time.Millisecond)
 	}
 	return e

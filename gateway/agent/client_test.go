@@ -126,7 +126,7 @@ func newCloud(t testing.TB, handler http.HandlerFunc) *cloud {
 func (c *cloud) use(t testing.TB) {
 	t.Helper()
 	var err error
-	if c.client, err = newClient(c.url, "gw-1", c.config); err != nil {
+	if c.client, err = newClient(c.url, "gw-1", c.config, new(way).dial); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.client.http.CloseIdleConnections)
@@ -394,7 +394,7 @@ func (c *cloud) line(t testing.TB, key *ecdsa.PublicKey) (*cloudLink, *recorder,
 	t.Helper()
 	r := newRecorder()
 	e := r.running(t, func() {})
-	l := newCloudLink(quiet(), c.client, c.prober, e.clock, key)
+	l := newCloudLink(quiet(), []*path{{client: c.client, prober: c.prober}}, e.clock, key)
 	f := e.feed()
 	t.Cleanup(func() { go l.stop() }) // returns when the engine's cleanup has ended the feed
 	return l, r, f

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/gateway"
 	"github.com/holdfast-ev/holdfast/journal"
+	"github.com/holdfast-ev/holdfast/uplink"
 )
 
 // Bounds of a configuration. One outside them is refused when it is read.
@@ -20,6 +21,8 @@ const (
 	MaxConfigBytes  = 256 << 10  // bytes of the file
 	MaxPowerW       = 10_000_000 // W of one connector
 	MaxSocketLength = 100        // bytes of a unix socket's path (the kernel allows 107)
+	MaxPreference   = 100        // of a link or an endpoint
+	MaxBudgetMiB    = 1 << 20    // of a link and month
 )
 
 // A Config is what a person decides about a gateway. Who the gateway is comes
@@ -39,6 +42,9 @@ type Config struct {
 	HeartbeatSeconds int64 `yaml:"heartbeat_seconds"`
 	// Cloud is the way to the control plane.
 	Cloud CloudConfig `yaml:"cloud"`
+	// Links lists the local links to the network, at most 8. Default: one, named
+	// "default", which is whatever way the machine has.
+	Links []LinkConfig `yaml:"links"`
 	// Keys says how the key file in Dir is opened.
 	Keys KeysConfig `yaml:"keys"`
 	// OCPP is the WebSocket server that chargers connect to.
@@ -55,9 +61,65 @@ type Config struct {
 
 // A CloudConfig is the way to the control plane.
 type CloudConfig struct {
-	// Endpoint is the https URL of the cloud's gateway endpoint. Default: the one
+	// Endpoint is the https URL of the cloud's gateway endpoint. Default: those
 	// learnt at enrolment.
 	Endpoint string `yaml:"endpoint"`
+	// Endpoints lists further ways into the same cloud, at most 8 with endpoint.
+	// Every one must show a certificate of the authority that was pinned at
+	// enrolment; one that does not is never trusted.
+	Endpoints []EndpointConfig `yaml:"endpoints"`
+}
+
+// An EndpointConfig is a way into the cloud.
+type EndpointConfig struct {
+	// URL is an https URL like that of cloud.endpoint.
+	URL string `yaml:"url"`
+	// Preference orders endpoints, 1 to 100; lower is better, and equal ones are
+	// not changed while they work. cloud.endpoint has 1. Default 1.
+	Preference int64 `yaml:"preference"`
+}
+
+// A LinkConfig is a local link to the network, with what it may cost.
+type LinkConfig struct {
+	// Name is what the link is called in the status, in metrics and in records: 1
+	// to 32 letters, digits, dots, dashes or underscores.
+	Name string `yaml:"name"`
+	// Interface is the network interface that the link's sockets are bound to, for
+	// example wwan0. Default: any.
+	Interface string `yaml:"interface"`
+	// Source is the local IP address that the link's sockets are bound to. Default:
+	// the kernel chooses.
+	Source string `yaml:"source"`
+	// Preference orders links, 1 to 100; lower is better. Default 1.
+	Preference int64 `yaml:"preference"`
+	// CostMicrosPerMiB is the price of a MiB in millionths of a currency unit, 0 to
+	// 1000000000. Of links with one preference the cheaper is better. Default 0.
+	CostMicrosPerMiB int64 `yaml:"cost_micros_per_mib"`
+	// Carry is what goes over the link: all, evidence (no telemetry) or live (no
+	// uploads at all: hello, directives and online authorisations only). Default
+	// all.
+	Carry string `yaml:"carry"`
+	// BudgetMiB is what the link may carry in a month, both ways, 1 to 1048576 MiB.
+	// As it runs low telemetry stops, then evidence goes in larger batches, then
+	// seldom; see docs/links.md. Default: no bound.
+	BudgetMiB int64 `yaml:"budget_mib"`
+	// BudgetDay is the day of the month, 1 to 28, on which the budget begins anew
+	// at 00:00 in zone. Default 1.
+	BudgetDay int64 `yaml:"budget_day"`
+	// WhenSpent is what happens when the budget is spent: close (the link is not
+	// used until it begins anew) or emergency (while no other link works it goes on
+	// for live traffic, and evidence every 6 h). Default close.
+	WhenSpent string `yaml:"when_spent"`
+	// Windows lists the times of day, HH:MM-HH:MM, at which telemetry is uploaded
+	// over the link, and evidence too if hold_evidence_minutes is set; at most 16.
+	// One may go past midnight. Default: any time.
+	Windows []string `yaml:"windows"`
+	// Zone is the time zone of windows and budget_day: a name like Europe/Berlin,
+	// or an offset like +01:00. Default UTC.
+	Zone string `yaml:"zone"`
+	// HoldEvidenceMinutes is how long evidence waits for a window at most, 1 to
+	// 1440 min. Default: it does not wait.
+	HoldEvidenceMinutes int64 `yaml:"hold_evidence_minutes"`
 }
 
 // A KeysConfig says how the key file in Dir is opened. At most one of its keys
@@ -304,6 +366,7 @@ func (c *Config) Validate() error {
 	k.span("heartbeat_seconds", c.HeartbeatSeconds, 10, 86_400, "s")
 	c.Cloud.check(k)
 	c.Time.check(k)
+	c.checkLinks(k)
 	if c.Keys.PassphraseFile != "" && c.Keys.Credential != "" {
 		k.wrong("keys.credential", "set together with keys.passphrase_file; use one")
 	}
@@ -324,11 +387,28 @@ func (c *Config) Validate() error {
 }
 
 func (c *CloudConfig) check(k *checker) {
-	if c.Endpoint == "" {
-		return
+	first := map[string]string{}
+	one := func(path, s string) {
+		u, err := parseEndpoint(s)
+		if err != nil {
+			k.wrong(path, "%v", err)
+			return
+		}
+		if was, twice := first[u.String()]; twice {
+			k.wrong(path, "%q is %s already", s, was)
+		}
+		first[u.String()] = path
 	}
-	if _, err := parseEndpoint(c.Endpoint); err != nil {
-		k.wrong("cloud.endpoint", "%v", err)
+	if c.Endpoint != "" {
+		one("cloud.endpoint", c.Endpoint)
+	}
+	for i, e := range c.Endpoints {
+		path := fmt.Sprintf("cloud.endpoints[%d]", i)
+		one(path+".url", e.URL)
+		k.span(path+".preference", e.Preference, 1, MaxPreference, "(lower is better)")
+	}
+	if len(first) > uplink.MaxEndpoints {
+		k.wrong("cloud.endpoints", "%d endpoints, at most %d", len(first), uplink.MaxEndpoints)
 	}
 }
 

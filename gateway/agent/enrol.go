@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/internal/durable"
@@ -37,6 +39,7 @@ type EnrolResult struct {
 	Gateway        holdfast.GatewayID `json:"gateway"`
 	Site           holdfast.SiteID    `json:"site"`
 	Endpoint       string             `json:"endpoint"`
+	Further        []string           `json:"endpoints,omitempty"` // further endpoints, best first
 	PassphraseFile string             `json:"passphrase_file"`
 	PassphraseMade bool               `json:"passphrase_made"`
 	Retired        string             `json:"retired,omitempty"` // directory of what a former enrolment left
@@ -95,7 +98,19 @@ func Enrol(ctx context.Context, o EnrolOptions) (*EnrolResult, error) {
 		e.Endpoint = endpoint.String()
 	}
 	res.Gateway, res.Site, res.Endpoint = e.Gateway, e.Site, e.Endpoint
+	res.Further = furtherEndpoints(&e)
 	return res, settle(o.Dir, key, res)
+}
+
+// furtherEndpoints keeps what can be used of the cloud's further endpoints: a
+// wrong one must not keep a gateway from being enrolled.
+func furtherEndpoints(e *uplink.Enrolled) (list []string) {
+	for _, s := range e.Endpoints {
+		if u, err := parseEndpoint(s); err == nil && u.String() != strings.TrimSuffix(e.Endpoint, "/") && !slices.Contains(list, u.String()) && len(list) < uplink.MaxEndpoints-1 {
+			list = append(list, u.String())
+		}
+	}
+	return list
 }
 
 // newDeviceKey makes the key in the staging directory.
@@ -179,7 +194,14 @@ func settle(dir string, key *ecdsa.PrivateKey, res *EnrolResult) error {
 	if err := durable.WriteFile(filepath.Join(dir, publicKeyFile), pub, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", publicKeyFile, err)
 	}
-	text := fmt.Sprintf("# Who this gateway is. Written by holdfast-gateway enroll; do not edit.\ngateway: %s\nsite: %s\nendpoint: %q\n", res.Gateway, res.Site, res.Endpoint)
+	further := ""
+	for _, url := range res.Further {
+		further += fmt.Sprintf("  - %q\n", url)
+	}
+	if further != "" {
+		further = "endpoints:\n" + further
+	}
+	text := fmt.Sprintf("# Who this gateway is. Written by holdfast-gateway enroll; do not edit.\ngateway: %s\nsite: %s\nendpoint: %q\n", res.Gateway, res.Site, res.Endpoint) + further
 	if err := durable.WriteFile(filepath.Join(dir, enrolmentFile), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", enrolmentFile, err)
 	}

@@ -39,13 +39,16 @@ type Enrolment struct {
 	Gateway  string `yaml:"gateway"`
 	Site     string `yaml:"site"`
 	Endpoint string `yaml:"endpoint"`
+	// Endpoints are further ways into the cloud, best first.
+	Endpoints []string `yaml:"endpoints"`
 }
 
 // An Identity is who this gateway is and what it can prove.
 type Identity struct {
 	Gateway  holdfast.GatewayID
 	Site     holdfast.SiteID
-	Endpoint string // https URL of the cloud's gateway endpoint
+	Endpoint string   // https URL of the cloud's gateway endpoint
+	Further  []string // https URLs of its further endpoints, best first
 
 	Signer       crypto.Signer // the device key
 	Device       tls.Certificate
@@ -90,7 +93,7 @@ func readEnrolment(dir string) (*Identity, error) {
 	if _, problems := readYAML(path, text, &e); len(problems) > 0 {
 		return nil, &ConfigError{problems}
 	}
-	id := &Identity{Endpoint: e.Endpoint}
+	id := &Identity{Endpoint: e.Endpoint, Further: e.Endpoints}
 	if id.Gateway, err = holdfast.ParseGatewayID(e.Gateway); err == nil {
 		id.Site, err = holdfast.ParseSiteID(e.Site)
 	}

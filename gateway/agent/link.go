@@ -33,24 +33,24 @@ const (
 // A cloudLink carries the core's calls to the cloud, and answers into the feed
 // that each call came from. Its methods return at once.
 type cloudLink struct {
-	log    *slog.Logger
-	client *client
-	prober *prober
-	clock  *Clock
-	key    *ecdsa.PublicKey // verifies the cloud's time
+	log   *slog.Logger
+	paths []*path // every way to the cloud
+	clock *Clock
+	key   *ecdsa.PublicKey // verifies the cloud's time
 
 	asks chan struct{} // a token per ask under way
 	work sync.WaitGroup
 
-	mu       sync.Mutex
-	bell     *feed     // whose doorbell is connected or being connected
-	busyTill time.Time // the cloud said: not before
-	refused  *Refusal  // the last upload, if the cloud refused its bytes
-	stopped  bool
+	mu      sync.Mutex
+	at      *path    // in use
+	bell    *bell    // connected or being connected; nil: none
+	refused *Refusal // the last upload, if the cloud refused its bytes
+	stopped bool
 }
 
-func newCloudLink(log *slog.Logger, c *client, p *prober, clock *Clock, key *ecdsa.PublicKey) *cloudLink {
-	return &cloudLink{log: log, client: c, prober: p, clock: clock, key: key, asks: make(chan struct{}, MaxAsks)}
+// newCloudLink begins with the first of paths, of which there is at least one.
+func newCloudLink(log *slog.Logger, paths []*path, clock *Clock, key *ecdsa.PublicKey) *cloudLink {
+	return &cloudLink{log: log, paths: paths, at: paths[0], clock: clock, key: key, asks: make(chan struct{}, MaxAsks)}
 }
 
 // start runs fn on a goroutine of its own until f's core is gone.
@@ -73,29 +73,32 @@ func (l *cloudLink) stop() {
 	l.stopped = true
 	l.mu.Unlock()
 	l.work.Wait()
-	l.client.http.CloseIdleConnections()
+	for _, p := range l.paths {
+		p.client.http.CloseIdleConnections()
+	}
 }
 
 // hello says hello.
 func (l *cloudLink) hello(f *feed, h uplink.Hello) {
+	at := l.route()
 	l.start(f, func(ctx context.Context) {
-		if l.tooEarly(f) {
+		if l.tooEarly(f, at) {
 			return
 		}
 		var w uplink.Welcome
 		began := time.Now()
-		failed := l.twice(ctx, func() (err error) {
+		failed := l.twice(ctx, at, func() (err error) {
 			began = time.Now()
-			w, err = l.client.hello(ctx, h)
+			w, err = at.client.hello(ctx, h)
 			return err
 		})
 		if failed != nil {
-			l.down(ctx, f, *failed)
+			l.down(ctx, f, at, *failed)
 			return
 		}
 		up := gateway.LinkUp{Welcome: w, CloudTime: l.cloudTime(f, w.Time, h.Nonce, time.Since(began))}
 		if f.put(up) {
-			l.ring(f)
+			l.ring(f, at)
 		}
 	})
 }
@@ -137,14 +140,15 @@ func verifyTime(key *ecdsa.PublicKey, signed []byte, nonce string) (holdfast.Uni
 
 // upload sends a slice.
 func (l *cloudLink) upload(f *feed, u gateway.Upload, slice []byte) {
+	at := l.route()
 	l.start(f, func(ctx context.Context) {
-		if l.tooEarly(f) {
+		if l.tooEarly(f, at) {
 			return
 		}
 		slot := uplink.Slot{Journal: u.Journal, Epoch: u.Epoch, First: u.First}
 		done := gateway.UploadDone{Journal: u.Journal, Epoch: u.Epoch, First: u.First}
-		failed := l.twice(ctx, func() error {
-			ack, mismatch, err := l.client.upload(ctx, slot, cutSlice(slice, l.client.sliceBytes()))
+		failed := l.twice(ctx, at, func() error {
+			ack, mismatch, err := at.client.upload(ctx, slot, cutSlice(slice, at.client.sliceBytes()))
 			done.Ack = ack
 			if mismatch != nil {
 				done.Mismatch = &mismatch.Expected
@@ -154,7 +158,7 @@ func (l *cloudLink) upload(f *feed, u gateway.Upload, slice []byte) {
 			return err
 		})
 		if failed != nil {
-			l.down(ctx, f, *failed)
+			l.down(ctx, f, at, *failed)
 			return
 		}
 		f.put(done)
@@ -190,9 +194,10 @@ func (l *cloudLink) ask(f *feed, a gateway.Ask) bool {
 	default:
 		return false
 	}
+	at := l.route()
 	l.start(f, func(ctx context.Context) {
 		defer func() { <-l.asks }()
-		told, err := l.client.authorize(ctx, a.Ask)
+		told, err := at.client.authorize(ctx, a.Ask)
 		answer := gateway.Told{ID: a.ID, Ack: told}
 		if err != nil {
 			answer.Err = err.Error()
@@ -205,14 +210,14 @@ func (l *cloudLink) ask(f *feed, a gateway.Ask) bool {
 // twice makes a call, looks for the cause when it fails, and makes it once more
 // when the probes find everything working: connections that the network has
 // forgotten fail on first use, and that is not an outage.
-func (l *cloudLink) twice(ctx context.Context, call func() error) *finding {
+func (l *cloudLink) twice(ctx context.Context, at *path, call func() error) *finding {
 	for again := false; ; again = true {
 		err := call()
 		if err == nil {
 			return nil
 		}
-		l.noteBusy(err)
-		found := l.prober.diagnose(ctx, err)
+		l.noteBusy(at, err)
+		found := at.prober.diagnose(ctx, err)
 		if found.cause != holdfast.CauseNone {
 			return &found
 		}
@@ -220,19 +225,24 @@ func (l *cloudLink) twice(ctx context.Context, call func() error) *finding {
 			found.cause = holdfast.CauseCloudUnreachable
 			return &found
 		}
-		l.client.http.CloseIdleConnections()
+		at.client.http.CloseIdleConnections()
 	}
 }
 
-// noteBusy keeps the time that a busy cloud has named.
-func (l *cloudLink) noteBusy(err error) {
+// noteBusy keeps the time until which a busy cloud is to be left alone. One that
+// the cloud has named holds for all its endpoints.
+func (l *cloudLink) noteBusy(at *path, err error) {
 	e := (*callError)(nil)
 	if !errors.As(err, &e) || e.later == 0 {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.busyTill = time.Now().Add(e.later)
+	for _, p := range l.paths {
+		if p == at || e.named {
+			p.busyTill = time.Now().Add(e.later)
+		}
+	}
 }
 
 // noteRefused keeps the refusal of an upload whose bytes do not verify, until an
@@ -262,40 +272,47 @@ func (l *cloudLink) refusal() *Refusal {
 
 // tooEarly answers a call that comes before the time that the cloud named,
 // without bothering the cloud.
-func (l *cloudLink) tooEarly(f *feed) bool {
+func (l *cloudLink) tooEarly(f *feed, at *path) bool {
 	l.mu.Lock()
-	wait := time.Until(l.busyTill)
+	wait := time.Until(at.busyTill)
 	l.mu.Unlock()
 	if wait <= 0 {
 		return false
 	}
-	f.put(gateway.LinkDown{Cause: holdfast.CauseCloudBusy, Detail: fmt.Sprintf("the cloud asked to come back in %d s", int64(wait/time.Second)+1)})
+	f.put(gateway.LinkDown{
+		Cause: holdfast.CauseCloudBusy, Detail: fmt.Sprintf("the cloud asked to come back in %d s", int64(wait/time.Second)+1), Named: true, Route: &at.Route,
+	})
 	return true
 }
 
 // down reports a failed contact, unless it failed because the core is gone.
-func (l *cloudLink) down(ctx context.Context, f *feed, found finding) {
+func (l *cloudLink) down(ctx context.Context, f *feed, at *path, found finding) {
 	if ctx.Err() != nil {
 		return
 	}
-	l.log.Info("contact with the cloud failed", "cause", string(found.cause), "detail", found.detail)
-	f.put(gateway.LinkDown{Cause: found.cause, Detail: found.detail})
+	l.log.Info("contact with the cloud failed", "link", at.Link, "endpoint", at.Endpoint, "cause", string(found.cause), "detail", found.detail)
+	f.put(gateway.LinkDown{Cause: found.cause, Detail: found.detail, Named: found.named, Route: &at.Route})
 }
 
-// ring sees to it that the doorbell of f's core is connected.
-func (l *cloudLink) ring(f *feed) {
+// ring sees to it that the doorbell of f's core is connected over the path in
+// use.
+func (l *cloudLink) ring(f *feed, at *path) {
 	l.mu.Lock()
-	connected := l.bell == f
-	l.bell = f
-	l.mu.Unlock()
-	if connected {
+	if l.at != at || l.bell != nil && l.bell.feed == f {
+		l.mu.Unlock()
 		return
 	}
+	mine := newBell(f)
+	l.bell = mine
+	l.mu.Unlock()
 	l.start(f, func(ctx context.Context) {
-		l.doorbell(ctx, f)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(mine.ctx, cancel)()
+		l.doorbell(ctx, f, at)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.bell == f {
+		if l.bell == mine {
 			l.bell = nil
 		}
 	})
@@ -304,17 +321,17 @@ func (l *cloudLink) ring(f *feed) {
 // doorbell keeps the WebSocket to the cloud, until the cloud cannot be reached
 // any more: the next welcome starts it again. A cloud that is reached but whose
 // WebSocket does not work costs promptness and nothing else.
-func (l *cloudLink) doorbell(ctx context.Context, f *feed) {
+func (l *cloudLink) doorbell(ctx context.Context, f *feed, at *path) {
 	for pause := linkRetryMin; ctx.Err() == nil; pause = min(2*pause, linkRetryMax) {
 		began := time.Now()
-		err := l.listen(ctx, f)
+		err := l.listen(ctx, f, at)
 		if time.Since(began) > linkRetryMax {
 			pause = linkRetryMin
 		}
 		answer := (*callError)(nil)
 		if ctx.Err() == nil && !errors.As(err, &answer) {
-			if found := l.prober.diagnose(ctx, err); found.cause != holdfast.CauseNone {
-				l.down(ctx, f, found)
+			if found := at.prober.diagnose(ctx, err); found.cause != holdfast.CauseNone {
+				l.down(ctx, f, at, found)
 				return
 			}
 		}
@@ -327,11 +344,11 @@ func (l *cloudLink) doorbell(ctx context.Context, f *feed) {
 }
 
 // listen connects the doorbell once and hears it until it breaks.
-func (l *cloudLink) listen(ctx context.Context, f *feed) error {
+func (l *cloudLink) listen(ctx context.Context, f *feed, at *path) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	dialCtx, dialed := context.WithTimeout(ctx, HelloTimeout)
-	ws, err := l.client.link(dialCtx)
+	ws, err := at.client.link(dialCtx)
 	dialed()
 	if err != nil {
 		return err

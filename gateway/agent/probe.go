@@ -35,10 +35,14 @@ type prober struct {
 	carrier  func() (bool, error)                                         // is any interface but loopback up with an address?
 	lookup   func(ctx context.Context, host string) ([]net.IPAddr, error) // resolve a name
 	routed   func(to netip.AddrPort) error                                // nil when the kernel knows a way; sends nothing
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	link     func() error // of a bound link, why it cannot carry anything; nil: it is not bound
 }
 
 func newProber(endpoint *url.URL, config *tls.Config) *prober {
-	return &prober{endpoint: endpoint, tls: config, carrier: anyCarrier, lookup: net.DefaultResolver.LookupIPAddr, routed: kernelRoute}
+	return &prober{
+		endpoint: endpoint, tls: config, carrier: anyCarrier, lookup: net.DefaultResolver.LookupIPAddr, routed: kernelRoute, dial: new(way).dial,
+	}
 }
 
 // anyCarrier looks at the interfaces.
@@ -72,13 +76,14 @@ func kernelRoute(to netip.AddrPort) error {
 type finding struct {
 	cause  holdfast.Cause
 	detail string
+	named  bool // of CLOUD_BUSY: the cloud named a time
 }
 
 // diagnose names the cause of a failed call. An answer of the cloud speaks for
 // itself; anything else is probed.
 func (p *prober) diagnose(ctx context.Context, failed error) finding {
 	if e := (*callError)(nil); errors.As(failed, &e) {
-		return finding{e.cause, e.detail}
+		return finding{e.cause, e.detail, e.named}
 	}
 	f := p.probe(ctx)
 	if f.cause == holdfast.CauseNone {
@@ -111,11 +116,16 @@ func (p *prober) probe(ctx context.Context) finding {
 
 // resolve is the stages route and name.
 func (p *prober) resolve(ctx context.Context, host, port string) ([]netip.AddrPort, *finding) {
+	if p.link != nil {
+		if err := p.link(); err != nil {
+			return nil, &finding{cause: holdfast.CauseNetworkDown, detail: err.Error()}
+		}
+	}
 	literal, err := netip.ParseAddr(host)
 	local := host == "localhost" || err == nil && literal.IsLoopback()
-	if !local {
+	if !local && p.link == nil {
 		if up, err := p.carrier(); err == nil && !up {
-			return nil, &finding{holdfast.CauseNetworkDown, "no network interface is up with an address"}
+			return nil, &finding{cause: holdfast.CauseNetworkDown, detail: "no network interface is up with an address"}
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, ProbeTimeout)
@@ -140,7 +150,7 @@ func (p *prober) resolve(ctx context.Context, host, port string) ([]netip.AddrPo
 		addrs = append(addrs, at)
 	}
 	if len(addrs) == 0 {
-		return nil, &finding{holdfast.CauseNetworkDown, fmt.Sprintf("%s has no address with a route: %v", host, noRoute)}
+		return nil, &finding{cause: holdfast.CauseNetworkDown, detail: fmt.Sprintf("%s has no address with a route: %v", host, noRoute)}
 	}
 	return addrs, nil
 }
@@ -149,9 +159,9 @@ func (p *prober) resolve(ctx context.Context, host, port string) ([]netip.AddrPo
 func (p *prober) nameless(host string, err error) *finding {
 	beyond := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 443) // TEST-NET-1, RFC 5737: stands for the internet
 	if p.routed(beyond) != nil && !isNotFound(err) {
-		return &finding{holdfast.CauseNetworkDown, "no default route, and " + err.Error()}
+		return &finding{cause: holdfast.CauseNetworkDown, detail: "no default route, and " + err.Error()}
 	}
-	return &finding{holdfast.CauseDNSFailure, fmt.Sprintf("%s does not resolve: %v", host, err)}
+	return &finding{cause: holdfast.CauseDNSFailure, detail: fmt.Sprintf("%s does not resolve: %v", host, err)}
 }
 
 func isNotFound(err error) bool {
@@ -163,18 +173,22 @@ func isNotFound(err error) bool {
 func (p *prober) connect(ctx context.Context, addrs []netip.AddrPort) (net.Conn, *finding) {
 	var last error
 	for _, at := range addrs {
-		dialer := net.Dialer{Timeout: ProbeTimeout}
-		conn, err := dialer.DialContext(ctx, "tcp", at.String())
+		dialCtx, cancel := context.WithTimeout(ctx, ProbeTimeout)
+		conn, err := p.dial(dialCtx, "tcp", at.String())
+		cancel()
 		if err == nil {
 			return conn, nil
 		}
 		last = err
 	}
 	cause := holdfast.CauseCloudUnreachable
+	if e := (*callError)(nil); errors.As(last, &e) {
+		return nil, &finding{cause: e.cause, detail: e.detail}
+	}
 	if errors.Is(last, syscall.ENETUNREACH) || errors.Is(last, syscall.ENETDOWN) {
 		cause = holdfast.CauseNetworkDown
 	}
-	return nil, &finding{cause, "TCP: " + last.Error()}
+	return nil, &finding{cause: cause, detail: "TCP: " + last.Error()}
 }
 
 // handshake is the stage TLS.
@@ -189,7 +203,7 @@ func (p *prober) handshake(ctx context.Context, conn net.Conn, host string) (*tl
 	if err == nil {
 		return secure, nil
 	}
-	return nil, &finding{tlsCause(err), "TLS: " + err.Error()}
+	return nil, &finding{cause: tlsCause(err), detail: "TLS: " + err.Error()}
 }
 
 // tlsCause tells who ended a TLS connection: silence or a hang-up is an
@@ -242,7 +256,7 @@ func (p *prober) speak(ctx context.Context, secure *tls.Conn, host string) findi
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.endpoint.JoinPath("healthz").String(), nil)
 	if err != nil {
-		return finding{holdfast.CauseCloudError, err.Error()}
+		return finding{cause: holdfast.CauseCloudError, detail: err.Error()}
 	}
 	resp, err := once.RoundTrip(req)
 	if err != nil {
@@ -250,14 +264,14 @@ func (p *prober) speak(ctx context.Context, secure *tls.Conn, host string) findi
 		if cause == holdfast.CauseTLSFailure {
 			cause = holdfast.CauseCloudError
 		}
-		return finding{cause, "HTTP: " + strings.TrimPrefix(err.Error(), "http: ")}
+		return finding{cause: cause, detail: "HTTP: " + strings.TrimPrefix(err.Error(), "http: ")}
 	}
 	drainClose(resp.Body)
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return finding{holdfast.CauseAuthRejected, fmt.Sprintf("HTTP %d", resp.StatusCode)}
+		return finding{cause: holdfast.CauseAuthRejected, detail: fmt.Sprintf("HTTP %d", resp.StatusCode)}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return finding{holdfast.CauseCloudBusy, fmt.Sprintf("HTTP %d", resp.StatusCode)}
+		return finding{cause: holdfast.CauseCloudBusy, detail: fmt.Sprintf("HTTP %d", resp.StatusCode)}
 	}
-	return finding{holdfast.CauseNone, fmt.Sprintf("HTTP %d", resp.StatusCode)}
+	return finding{cause: holdfast.CauseNone, detail: fmt.Sprintf("HTTP %d", resp.StatusCode)}
 }

@@ -22,11 +22,12 @@ import (
 // fetch gets the cloud's copy of records that cannot be read here. That it
 // fails says nothing about the link: the core asks again later.
 func (l *cloudLink) fetch(f *feed, want gateway.Fetch) {
+	at := l.route()
 	l.start(f, func(ctx context.Context) {
 		got := gateway.Fetched{Fetch: want}
-		frames, err := l.client.copyOf(ctx, want)
+		frames, err := at.client.copyOf(ctx, want)
 		if err != nil {
-			l.noteBusy(err)
+			l.noteBusy(at, err)
 			got.Err = err.Error()
 			l.log.Warn("no copy to repair the journal with", "journal", string(want.Journal), "epoch", want.Epoch.String(),
 				"first", uint64(want.First), "to", uint64(want.To), "err", err.Error())

@@ -50,6 +50,12 @@ func (s *shell) Ask(a gateway.Ask) {
 	}
 }
 
+// Route implements loop.Shell.
+func (s *shell) Route(r uplink.Route) { s.link.use(r) }
+
+// Probe implements loop.Shell.
+func (s *shell) Probe(r uplink.Route) { s.link.probe(s.feed, r) }
+
 // Hello implements loop.Shell.
 func (s *shell) Hello(h uplink.Hello) { s.link.hello(s.feed, h) }
 

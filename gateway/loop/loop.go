@@ -25,6 +25,11 @@ type Shell interface {
 	SignCheckpoint(origin string, size uint64, root holdfast.Hash)
 	// Ask answers with gateway.Told.
 	Ask(gateway.Ask)
+	// Route says which way every call goes from now on. Calls that are under way
+	// end on their own.
+	Route(uplink.Route)
+	// Probe looks whether a route works and answers with gateway.Probed.
+	Probe(uplink.Route)
 	// Hello answers with gateway.LinkUp or gateway.LinkDown.
 	Hello(uplink.Hello)
 	// Upload sends a slice and answers with gateway.UploadDone or
@@ -225,6 +230,12 @@ func (l *Loop) makeRoom(log *journal.Log) error {
 
 // release hands out what may now be told.
 func (l *Loop) release(r *gateway.Ready) {
+	if r.Route != nil {
+		l.shell.Route(*r.Route)
+	}
+	if r.Probe != nil {
+		l.shell.Probe(*r.Probe)
+	}
 	for _, s := range r.Sends {
 		l.shell.Send(s)
 	}

@@ -68,6 +68,9 @@ func (s *site) Send(f gateway.Send) {
 }
 func (s *site) Close(gateway.Close) {}
 func (s *site) Ask(gateway.Ask)     {}
+func (s *site) Route(uplink.Route)  {}
+func (s *site) Probe(uplink.Route)  {}
+
 func (s *site) Hello(h uplink.Hello) {
 	s.hellos++
 	s.cloud.hello(s, h)
