@@ -23,6 +23,9 @@ type Grant struct {
 	Statement   []byte             `json:"statement"`    // statement.TypGrant
 }
 
+// AboutToken names the token that an answer with g tells of.
+func (g Grant) AboutToken() string { return g.TokenID }
+
 // IssueGrant asks for a grant.
 type IssueGrant struct {
 	Site        holdfast.SiteID    `json:"site"`

@@ -36,7 +36,10 @@ type Plane struct {
 }
 
 // New returns a Plane over o.
-func New(o Options) *Plane { return &Plane{o: o} }
+func New(o Options) *Plane {
+	o.Store = joining{o.Store}
+	return &Plane{o: o}
+}
 
 // A Page asks for a part of a list. Lists come newest first unless Oldest is
 // set, in the order in which the cloud learned of things.

@@ -158,6 +158,7 @@ const (
 	KindException  Kind = "exception"  // (fold) a case for a person
 	KindBalance    Kind = "balance"    // (fold) an account's sum
 	KindTotal      Kind = "total"      // (fold) a site's counters
+	KindAnswer     Kind = "answer"     // the answer to a request with a key, see Plane.Once
 )
 
 // Kinds lists every kind.
@@ -165,7 +166,7 @@ func Kinds() []Kind {
 	return []Kind{
 		KindSite, KindCode, KindGateway, KindStream, KindCheckpoint, KindSlice, KindContact, KindSealKey, KindToken, KindTokenAt,
 		KindTariff, KindTariffAt, KindGrant, KindList, KindDirective, KindSession, KindPlace, KindCDR, KindEntry, KindException,
-		KindBalance, KindTotal,
+		KindBalance, KindTotal, KindAnswer,
 	}
 }
 
@@ -183,6 +184,8 @@ func (k Kind) Fields() []string {
 		return []string{"stream", "at"}
 	case KindSealKey:
 		return []string{"gateway", "token"}
+	case KindAnswer:
+		return []string{"token"}
 	case KindTariff:
 		return []string{"tariff"}
 	case KindTokenAt, KindGrant:

@@ -44,6 +44,9 @@ func (t Token) entry() access.Entry {
 	return access.Entry{Whitelist: t.Whitelist, Valid: t.Valid, Group: t.Group, Expires: t.Expires, Limits: t.Limits}
 }
 
+// AboutToken names the token that an answer with t tells of.
+func (t Token) AboutToken() string { return t.ID }
+
 // at is whether the token counts at a site.
 func (t Token) at(site holdfast.SiteID) bool {
 	return len(t.Sites) == 0 || slices.Contains(t.Sites, site)
@@ -286,6 +289,9 @@ func (p *Plane) EraseToken(ctx context.Context, now holdfast.UnixMilli, idOrValu
 			return fmt.Errorf("erase token: %w", ErrNotFound)
 		}
 		if err := forgetToken(tx, id); err != nil {
+			return err
+		}
+		if err := eraseAnswers(tx, now, id); err != nil {
 			return err
 		}
 		_, err = note(tx, now, by, logErased, map[string]any{"token": id, "keys": keys})

@@ -135,7 +135,7 @@ type Queued struct {
 
 func (s *Server) commandRoutes(r *routes) {
 	command(r, "start", uplink.StartBody{Charger: "CP-1", EVSE: 1, Token: "04A2B3C4D5E680"}, "ask a charger to start a session", s.plane.RemoteStart)
-	handle(r, route{at: "POST /v1/sessions/{session}/stop", name: "commands.stop", status: http.StatusAccepted,
+	handle(r, route{at: "POST /v1/sessions/{session}/stop", name: "commands.stop", mustKey: true, status: http.StatusAccepted,
 		problems: []ProblemKind{kindNotFound, kindFull}, doc: "ask a session's charger to stop it"}, s.remoteStop)
 	command(r, "trigger", uplink.TriggerBody{Charger: "CP-1", Message: "StatusNotification"}, "ask a charger for a message", s.plane.Trigger)
 	command(r, "config", uplink.ConfigBody{Charger: "CP-1", Keys: []string{"HeartbeatInterval"}}, "read (`keys`) or write (`key`, `value`) a charger's configuration", s.plane.Config)
@@ -152,7 +152,7 @@ func (s *Server) commandRoutes(r *routes) {
 // command declares POST /v1/sites/{site}/NAME, one of the plane's commands.
 func command[B any](r *routes, name string, example B, doc string, ask func(context.Context, holdfast.UnixMilli, holdfast.SiteID, B, string) (string, error)) {
 	rt := route{
-		at: "POST /v1/sites/{site}/" + name, name: "commands." + name, doc: doc, example: example,
+		at: "POST /v1/sites/{site}/" + name, name: "commands." + name, mustKey: true, doc: doc, example: example,
 		limit: uplink.MaxMessageBytes / 16, status: http.StatusAccepted, problems: []ProblemKind{kindNotFound, kindFull},
 	}
 	handle(r, rt, func(ctx context.Context, c *call, in B) (Queued, error) {
@@ -195,6 +195,6 @@ func (s *Server) queued(ctx context.Context, c *call, id string, err error) (Que
 	if err != nil {
 		return Queued{}, err
 	}
-	s.links.ring(d.Gateway)
+	afterCommit(ctx, func() { s.links.ring(d.Gateway) })
 	return Queued{id, d.Expires}, nil
 }

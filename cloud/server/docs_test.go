@@ -92,6 +92,9 @@ func tables(routes []route) map[string]string {
 		if rt.limit > 0 && rt.who == callerOperator {
 			row += "; takes `" + bodyKeys(rt.in) + "`"
 		}
+		if rt.mustKey {
+			row += "; needs an `Idempotency-Key`"
+		}
 		if rt.success() != http.StatusOK {
 			row += fmt.Sprintf("; answers %d", rt.success())
 		}

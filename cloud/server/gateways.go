@@ -42,11 +42,11 @@ func (s *Server) gateways() *routes {
 	upload := route{at: "PUT /v1/gateways/{id}/journals/{journal}/{epoch}/{first}", name: "upload",
 		problems: []ProblemKind{kindBadRequest, kindTooLarge, kindMedia, kindPosition, kindEvidence, kindFull},
 		doc:      "upload a slice, `Content-Type: application/octet-stream`, `Content-Encoding: zstd`, at most 4 MiB as it comes and 4 MiB unfolded; 32 at once, the next is told when to come back"}
-	r.add(upload, s.serve(upload, s.upload))
+	r.raw(upload, s.upload)
 	download := route{at: "GET /v1/gateways/{id}/journals/{journal}/{epoch}/{first}", name: "download",
 		query: []param{query[holdfast.Seq]("to", "where to end")}, problems: []ProblemKind{kindNotFound},
 		doc: "`?to=N`: the archived frames of the gateway's own records from `first` to N-1, without keys, zstd, at most 4 MiB unfolded, then ask again from where it ends; counts as an upload"}
-	r.add(download, s.serve(download, s.download))
+	r.raw(download, s.download)
 	handle(r, route{at: "POST /v1/gateways/{id}/authorize", name: "authorize", limit: smallBody, lenient: true,
 		doc: "ask about a token"}, s.authorize)
 	handle(r, route{at: "GET /v1/gateways/{id}/tokens", name: "tokens",
@@ -54,7 +54,7 @@ func (s *Server) gateways() *routes {
 		problems: []ProblemKind{kindConflict, kindNotFound},
 		doc:      "the tokens of its own site in clear, for the chargers' own lists; noted in the cloud's journal; counts as an upload"}, s.book)
 	link := route{at: "GET /v1/gateways/{id}/link", name: "link", doc: "WebSocket down which directives come; the newest wins"}
-	r.add(link, s.serve(link, s.link))
+	r.raw(link, s.link)
 	handle(&open, route{at: "GET /healthz", name: "healthz", doc: "200 while the process lives"}, s.health)
 	r.mux.Handle("/", s.notFound(r.mux))
 	return r
@@ -104,7 +104,7 @@ func (s *Server) upload(w http.ResponseWriter, c *call) (int, error) {
 		s.metrics.mismatch(err)
 		return 0, err
 	}
-	return writeJSON(w, http.StatusOK, ack), nil
+	return writeJSON(w, http.StatusOK, ack)
 }
 
 // position reads the path of an upload or a download.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +28,9 @@ type call struct {
 	gateway holdfast.GatewayID // who calls; "" on the operators' endpoint
 	route   route
 	req     *http.Request
+
+	holding bool     // the call is part of a transaction that has not been committed
+	held    []func() // what waits for it; see [afterCommit]
 }
 
 // serve is the part of [handle] that raw endpoints share: request id, time, log
@@ -36,7 +38,8 @@ type call struct {
 func (s *Server) serve(rt route, f func(http.ResponseWriter, *call) (int, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		c := &call{id: newRequestID(), route: rt, req: r, now: s.now(), gateway: peerOf(r.Context())}
+		c := &call{id: newRequestID(), route: rt, now: s.now(), gateway: peerOf(r.Context())}
+		c.req = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 		w.Header().Set("X-Request-Id", c.id)
 		status, err := s.guard(rt, c, w, f)
 		var problem *Problem
@@ -128,19 +131,22 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, want, encodin
 	return b, nil
 }
 
-// writeJSON sends v and returns the status. An encoding error cannot be told to
-// the peer any more; v is always one of our own types, so there is none.
-func writeJSON(w http.ResponseWriter, status int, v any) int {
-	if status == 0 {
-		status = http.StatusOK
+// writeJSON sends v and returns the status.
+func writeJSON(w http.ResponseWriter, status int, v any) (int, error) {
+	b, err := encodeJSON(v)
+	if err != nil {
+		return 0, err
 	}
+	return writeBytes(w, status, b), nil
+}
+
+// writeBytes sends JSON.
+func writeBytes(w http.ResponseWriter, status int, b []byte) int {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.Encode(v) // the peer may be gone; there is nobody to tell
+	w.Write(b) // the peer may be gone; there is nobody to tell
 	return status
 }
 

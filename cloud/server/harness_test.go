@@ -153,6 +153,9 @@ func (w *world) ask(method, path string, in any) answer {
 	if in != nil {
 		header["Content-Type"] = "application/json"
 	}
+	if method == "POST" {
+		header[keyHeader] = newRequestID()
+	}
 	return send(w.t, http.DefaultClient, method, w.s.APIURL()+path, header, body)
 }
 

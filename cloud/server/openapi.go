@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/holdfast-ev/holdfast/cloud"
 )
 
 // words.json holds what reflection cannot see of the types of the API: their
@@ -104,9 +106,14 @@ func newDocument(list []route, w map[string]words) (object, error) {
 			"securitySchemes": object{"apiToken": object{
 				"type": "http", "scheme": "bearer", "description": "The API token, which the cloud prints at its first start.",
 			}},
-			"headers": object{"X-Request-Id": object{
-				"description": "The id of this request in the cloud's log.", "schema": object{"type": "string", "pattern": "^[0-9a-f]{16}$"},
-			}},
+			"headers": object{
+				"X-Request-Id": object{
+					"description": "The id of this request in the cloud's log.", "schema": object{"type": "string", "pattern": "^[0-9a-f]{16}$"},
+				},
+				againHeader: object{
+					"description": "Present when this is the answer to an earlier request with the same key.", "schema": object{"const": "true"},
+				},
+			},
 		},
 	}, nil
 }
@@ -162,6 +169,13 @@ func (g *schemas) parameters(rt route) (out []object) {
 		out = append(out, object{"name": name, "in": "path", "required": true, "description": p.doc, "schema": g.of(p.is)})
 		rest = tail
 	}
+	if rt.keyed() {
+		out = append(out, object{
+			"name": keyHeader, "in": "header", "required": rt.mustKey,
+			"description": "Chosen by the caller. The same key with the same request gets the first answer again and does nothing.",
+			"schema":      object{"type": "string", "minLength": 1, "maxLength": cloud.MaxRequestKey, "examples": []string{"8e03978e-40d5-43e8-bc93-6894a57f9324"}},
+		})
+	}
 	for _, p := range rt.query {
 		out = append(out, object{"name": p.name, "in": "query", "description": p.doc, "schema": g.of(p.is)})
 	}
@@ -172,6 +186,9 @@ func (g *schemas) parameters(rt route) (out []object) {
 func (g *schemas) answers(rt route, responses object) object {
 	out := object{}
 	good := object{"description": http.StatusText(rt.success()), "headers": object{"X-Request-Id": ref("headers", "X-Request-Id")}}
+	if rt.keyed() {
+		good["headers"].(object)[againHeader] = ref("headers", againHeader)
+	}
 	switch {
 	case rt.media != "":
 		good["content"] = object{rt.media: object{"schema": object{"type": "string"}}}

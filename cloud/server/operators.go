@@ -46,7 +46,7 @@ func (s *Server) openRoutes(r *routes) {
 	handle(r, route{at: "GET /readyz", name: "readyz",
 		doc: "200 while calls are served; 503 when the store does not answer or the cloud is stopping"}, s.ready)
 	document := route{at: "GET /v1/openapi.json", name: "openapi", doc: "this API as an OpenAPI 3.1 document", media: "application/json"}
-	r.add(document, s.serve(document, serveDocument()))
+	r.raw(document, serveDocument())
 	metrics := s.metrics.handler()
 	if s.exposed {
 		metrics = s.operator(metrics)
@@ -205,7 +205,7 @@ func (s *Server) accessRoutes(r *routes) {
 	handle(r, route{at: "POST /v1/tariffs", name: "tariffs.put", limit: tariffBody, example: exampleTariff(), problems: []ProblemKind{kindNotFound},
 		doc: "the next version of an OCPI 2.2.1 tariff"}, s.putTariff)
 	handle(r, route{at: "GET /v1/tariffs", name: "tariffs.list", query: listOf(), doc: "every version of every tariff"}, s.tariffs)
-	handle(r, route{at: "POST /v1/grants", name: "grants.issue", limit: smallBody, status: http.StatusCreated, example: cloud.IssueGrant{Site: "north", Token: "04A2B3C4D5E680", Expires: 1_800_000_000_000, MaxSessions: 1},
+	handle(r, route{at: "POST /v1/grants", name: "grants.issue", mustKey: true, limit: smallBody, status: http.StatusCreated, example: cloud.IssueGrant{Site: "north", Token: "04A2B3C4D5E680", Expires: 1_800_000_000_000, MaxSessions: 1},
 		problems: []ProblemKind{kindNotFound, kindFull},
 		doc:      "a signed, short-lived permission for a token at a site"},
 		s.issueGrant)
@@ -281,7 +281,7 @@ func (s *Server) ringSites(ctx context.Context, err error, sites []holdfast.Site
 		return err
 	}
 	if len(sites) == 0 {
-		s.links.ringAll()
+		afterCommit(ctx, s.links.ringAll)
 		return nil
 	}
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(sites))) {
@@ -290,7 +290,7 @@ func (s *Server) ringSites(ctx context.Context, err error, sites []holdfast.Site
 			s.log.Warn("cannot wake the gateway of a site", "site", string(id), "err", err.Error())
 			continue
 		}
-		s.links.ring(site.Gateway)
+		afterCommit(ctx, func() { s.links.ring(site.Gateway) })
 	}
 	return nil
 }

@@ -75,6 +75,10 @@ var (
 	kindTooLarge    = ProblemKind{"too-large", http.StatusRequestEntityTooLarge, "The request is larger than its bound"}
 	kindMedia       = ProblemKind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The body has the wrong type"}
 	kindEvidence    = ProblemKind{"evidence-refused", http.StatusUnprocessableEntity, "The journal bytes do not verify"}
+	kindKeyMissing  = ProblemKind{"idempotency-key-missing", http.StatusBadRequest, "This call needs an Idempotency-Key"}
+	kindKeyReused   = ProblemKind{"idempotency-key-reused", http.StatusUnprocessableEntity, "The Idempotency-Key was used for another request"}
+	kindKeyBusy     = ProblemKind{"idempotency-key-in-progress", http.StatusConflict, "The first request with this Idempotency-Key is under way"}
+	kindKeyErased   = ProblemKind{"answer-erased", http.StatusGone, "The answer was erased with the driver that it was about"}
 	kindRate        = ProblemKind{"rate-limited", http.StatusTooManyRequests, "Too many attempts"}
 	kindBusy        = ProblemKind{"busy", http.StatusServiceUnavailable, "Too busy now; nothing was taken, come back later"}
 	kindInternal    = ProblemKind{"internal", http.StatusInternalServerError, "The cloud failed; nothing was taken"}
@@ -84,7 +88,8 @@ var (
 func Problems() []ProblemKind {
 	return []ProblemKind{
 		kindBadRequest, kindInvalid, kindToken, kindCertificate, kindForeign, kindUnknown, kindCode, kindNotFound,
-		kindMethod, kindConflict, kindPosition, kindFull, kindTooLarge, kindMedia, kindEvidence, kindRate, kindBusy, kindInternal,
+		kindMethod, kindConflict, kindPosition, kindFull, kindTooLarge, kindMedia, kindEvidence,
+		kindKeyMissing, kindKeyReused, kindKeyBusy, kindKeyErased, kindRate, kindBusy, kindInternal,
 	}
 }
 
@@ -158,6 +163,8 @@ func planeProblem(err error) *Problem {
 	}{
 		{cloud.ErrCode, kindCode, "codes work once and for 72 hours; make another: holdfast sites code SITE"},
 		{cloud.ErrForbidden, kindUnknown, "enrol the gateway again: holdfast sites code SITE"},
+		{cloud.ErrKeyReused, kindKeyReused, "a key stands for one request: choose a new one for another"},
+		{cloud.ErrGone, kindKeyErased, "the request was done once; do not send it again"},
 		{cloud.ErrNotFound, kindNotFound, ""},
 		{cloud.ErrExists, kindConflict, ""},
 		{cloud.ErrOutdated, kindConflict, ""},

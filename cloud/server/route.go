@@ -29,8 +29,11 @@ type route struct {
 	// problems are those that its function answers with, beside the ones that
 	// follow from the rest of the declaration: see [route.kinds].
 	problems []ProblemKind
-	example  any    // a body that it takes; nil when there is none
-	media    string // of the answer, when it is not JSON
+	// mustKey refuses a POST without an Idempotency-Key: doing it twice would do
+	// two things. Every other POST of an operator takes one.
+	mustKey bool
+	example any    // a body that it takes; nil when there is none
+	media   string // of the answer, when it is not JSON
 
 	tag     string       // section of docs/api.md; set by [routes.under]
 	who     caller       // set by the endpoint that it is routed on
@@ -87,8 +90,14 @@ func (rt route) kinds() (out []ProblemKind) {
 	case callerGateway:
 		out = append(out, kindCertificate, kindForeign, kindUnknown)
 	}
-	if rt.limit > 0 || len(rt.query) > 0 || rt.method() == http.MethodGet {
+	if rt.limit > 0 || len(rt.query) > 0 || rt.keyed() || rt.method() == http.MethodGet {
 		out = append(out, kindBadRequest)
+	}
+	if rt.mustKey {
+		out = append(out, kindKeyMissing)
+	}
+	if rt.keyed() {
+		out = append(out, kindKeyBusy, kindKeyReused, kindKeyErased, kindFull)
 	}
 	if rt.limit > 0 {
 		out = append(out, kindTooLarge, kindMedia)
@@ -125,6 +134,12 @@ func (r *routes) declared() []route { return *r.list }
 // ServeHTTP implements [http.Handler].
 func (r *routes) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.mux.ServeHTTP(w, req) }
 
+// raw routes to f, which reads and writes for itself.
+func (r *routes) raw(rt route, f func(http.ResponseWriter, *call) (int, error)) {
+	rt.tag, rt.who = r.tag, r.who
+	r.add(rt, r.s.serve(rt, f))
+}
+
 // add declares rt and routes it to h, behind the check of who calls.
 func (r *routes) add(rt route, h http.Handler) {
 	rt.tag, rt.who = r.tag, r.who
@@ -140,23 +155,43 @@ func (r *routes) add(rt route, h http.Handler) {
 // endpoint is its declaration and f, and nothing else.
 func handle[In, Out any](r *routes, rt route, f func(context.Context, *call, In) (Out, error)) {
 	rt.in, rt.out = reflect.TypeFor[In](), reflect.TypeFor[Out]()
-	r.add(rt, r.s.serve(rt, func(w http.ResponseWriter, c *call) (int, error) {
+	r.raw(rt, func(w http.ResponseWriter, c *call) (int, error) {
 		var in In
+		var body []byte
 		if rt.limit > 0 {
-			body, err := readBody(w, c.req, rt.limit, "application/json", "")
-			if err != nil {
+			var err error
+			if body, err = readBody(w, c.req, rt.limit, "application/json", ""); err != nil {
 				return 0, err
 			}
 			if err := decodeStrict(body, &in, rt.lenient); err != nil {
 				return 0, kindBadRequest.because("%v", err)
 			}
 		}
-		out, err := f(c.req.Context(), c, in)
+		return r.s.reply(w, c, body, func(ctx context.Context) (any, error) { return f(ctx, c, in) })
+	})
+}
+
+// reply answers with what do returns. With an Idempotency-Key that is what the
+// first request with it was answered.
+func (s *Server) reply(w http.ResponseWriter, c *call, body []byte, do func(context.Context) (any, error)) (int, error) {
+	if c.route.keyed() {
+		key, err := requestKey(c.req)
 		if err != nil {
 			return 0, err
 		}
-		return writeJSON(w, rt.status, out), nil
-	}))
+		if key != "" {
+			return s.once(w, c, key, body, do)
+		}
+		if c.route.mustKey {
+			return 0, kindKeyMissing.because("%s %s needs the header %s", c.req.Method, c.req.URL.Path, keyHeader).
+				next("choose a new random key for each thing that you want done, and send the same key when you send the same again")
+		}
+	}
+	out, err := do(c.req.Context())
+	if err != nil {
+		return 0, err
+	}
+	return writeJSON(w, c.route.success(), out)
 }
 
 // none is the input of an endpoint without a body.

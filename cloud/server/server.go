@@ -84,6 +84,7 @@ type Server struct {
 	plane      *cloud.Plane
 	metrics    *metrics
 	links      *links
+	flights    flights
 	uploads    slots
 	enrolments *rate
 	knocks     *rate        // lines about strangers in the log
@@ -117,6 +118,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{
 		log: o.Log, clock: o.Clock, metrics: newMetrics(o.Version),
 		links:   &links{open: map[holdfast.GatewayID]*link{}},
+		flights: flights{keys: map[string]bool{}},
 		uploads: make(slots, maxUploads), enrolments: &rate{perMinute: enrolPerMinute}, knocks: &rate{perMinute: maxSecurityLines},
 		exposed: o.ExposeAPI, stopping: make(chan struct{}), done: make(chan struct{}),
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +28,7 @@ import (
 const (
 	callTimeout    = 60 * time.Second
 	maxAnswerBytes = 64 << 20
+	maxSends       = 3 // of one request whose answers are lost on the way
 )
 
 // A client calls the cloud's API. Every verb that talks to a cloud has one.
@@ -60,30 +63,52 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) (ra
 	if err := c.open(); err != nil {
 		return nil, err
 	}
-	var body io.Reader
+	var body []byte
 	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
+		if body, err = json.Marshal(in); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", method, path, err)
 		}
-		body = bytes.NewReader(b)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, c.flag.cloud+path, body)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.auth)
+	header := http.Header{"Authorization": {"Bearer " + c.auth}}
 	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
+		header.Set("Content-Type", "application/json")
 	}
-	resp, err := c.http.Do(req)
+	if method == http.MethodPost {
+		header.Set("Idempotency-Key", rand.Text())
+	}
+	resp, err := c.send(ctx, method, path, header, body)
 	if err != nil {
-		return nil, unreachable(fmt.Errorf("no answer from the cloud at %s: %w (is it running? start one with: holdfast cloud)", c.flag.cloud, cause(err)))
+		return nil, err
 	}
 	defer resp.Body.Close()
 	return readAnswer(resp, out)
+}
+
+// send sends a request, and sends it again when its answer was lost on the way:
+// a GET and a PUT may be repeated, and a POST has a key under which it counts
+// once.
+func (c *client) send(ctx context.Context, method, path string, header http.Header, body []byte) (resp *http.Response, err error) {
+	for range maxSends {
+		req, err := http.NewRequestWithContext(ctx, method, c.flag.cloud+path, bytes.NewReader(body))
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		req.Header = header.Clone()
+		resp, err = c.http.Do(req)
+		if err == nil {
+			return resp, nil
+		}
+		if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			return nil, c.noAnswer(err)
+		}
+	}
+	return nil, c.noAnswer(io.ErrUnexpectedEOF)
+}
+
+func (c *client) noAnswer(err error) error {
+	return unreachable(fmt.Errorf("no answer from the cloud at %s: %w (is it running? start one with: holdfast cloud)", c.flag.cloud, cause(err)))
 }
 
 func readAnswer(resp *http.Response, out any) ([]byte, error) {

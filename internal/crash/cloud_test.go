@@ -3,6 +3,7 @@ package crash
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -93,6 +94,9 @@ func (c *cloud) call(method, path string, in, out any) error {
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
+	if method == http.MethodPost {
+		req.Header.Set("Idempotency-Key", rand.Text())
+	}
 	req.Header.Set("Content-Type", "application/json")
 	if in == nil {
 		req.Body, req.ContentLength = http.NoBody, 0
