@@ -202,7 +202,7 @@ func (a *agent) report(l *loop.Loop) *Report {
 	return &Report{
 		Status: l.Core().Status(a.clock.Now()), Sockets: a.chargers.connected(), Listening: a.listening,
 		OldestUnsynced: oldestUnsynced(l.Log(holdfast.Evidence), a.cursors),
-		Inspection:     a.inspect.report(), Refused: a.link.refusal(), Clock: a.clock.Status(),
+		Inspection:     a.inspect.report(), Refused: a.link.refusal(), LinkBytes: bytesOver(a.ways), Clock: a.clock.Status(),
 		counters: cloneCounters(l.Core().Counters()),
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/gateway"
+	"github.com/holdfast-ev/holdfast/uplink"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated part of docs/gateway.md")
@@ -126,7 +127,9 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(holdfast_[a-z_]+)` \\| (gauge|counter|histogram) \\|").FindAllStringSubmatch(section, -1) {
 		documented[m[1]+" "+m[2]] = true
 	}
-	full := &Report{Clock: ClockStatus{NTP: &HintStatus{}}, Status: gateway.Status{Link: holdfast.Online, Site: "s"}, counters: gateway.Counters{
+	full := &Report{Clock: ClockStatus{NTP: &HintStatus{}}, LinkBytes: []LinkBytes{{Link: "lte"}}, Status: gateway.Status{
+		Link: holdfast.Online, Site: "s", Links: []uplink.LinkStatus{{Name: "lte", Endpoints: []uplink.EndpointStatus{{}}}},
+	}, counters: gateway.Counters{
 		Starts: map[gateway.StartKey]uint64{{}: 1}, Transitions: map[gateway.TransitionKey]uint64{{}: 1},
 		Security: map[string]uint64{"a": 1}, Exceptions: map[string]uint64{"a": 1}, Limits: map[string]uint64{"a": 1},
 		ClockDoubts: map[string]uint64{"ntp": 1},

@@ -20,8 +20,9 @@ import (
 const aliveWithin = 30 * time.Second
 
 // localAPI is the API on this machine: GET /v1/status, /metrics, /healthz,
-// /readyz. It changes nothing and shows no secret, and it is served on a unix
-// socket of mode 0660 and on loopback only.
+// /readyz show no secret and are served on a unix socket of mode 0660 and on
+// loopback. What asks the gateway to do something, POST /v1/sync, is served on
+// the socket only, whose mode says who may.
 func localAPI(m *metrics, e *engine) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m)
@@ -38,6 +39,9 @@ func localAPI(m *metrics, e *engine) http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(report) // the peer may be gone; there is nobody to tell
+	})
+	mux.HandleFunc("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
+		syncNow(w, r, e)
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, e.alive(aliveWithin) || e.feed() == nil, "the core has not taken a turn for too long")

@@ -110,6 +110,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge("holdfast_link_state", "The link to the cloud: 1 for the state it is in.", is, string(r.Site), string(s))("site", "state")
 	}
 	clockMetrics(r, gauge, count)
+	collectLinks(out, r)
 	for k, n := range r.counters.Transitions {
 		count("holdfast_link_transitions_total", "Changes of the link state.", float64(n), string(k.From), string(k.To), string(k.Cause))("from", "to", "cause")
 	}

@@ -120,6 +120,14 @@ func (l *cloudLink) probe(f *feed, r uplink.Route) {
 	}
 }
 
+// bytesOver counts what has gone over each link since the start.
+func bytesOver(ways []*way) (list []LinkBytes) {
+	for _, w := range ways {
+		list = append(list, LinkBytes{Link: w.name, Sent: w.sent.Load(), Received: w.received.Load()})
+	}
+	return list
+}
+
 // reportUse tells a core what has gone over each link since the last time. One
 // goroutine at a time may call it.
 func reportUse(ways []*way, f *feed) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/gateway"
+	"github.com/holdfast-ev/holdfast/uplink"
 )
 
 // A Report is what the local API says about a running gateway: the core's
@@ -31,7 +32,29 @@ type Report struct {
 	// Clock is where the gateway's time comes from.
 	Clock ClockStatus `json:"clock"`
 
+	// LinkBytes is what has gone over each local link since the start.
+	LinkBytes []LinkBytes `json:"link_bytes"`
+
 	counters gateway.Counters
+}
+
+// LinkBytes counts a local link's bytes on its sockets.
+type LinkBytes struct {
+	Link     string `json:"link"`
+	Sent     int64  `json:"sent"`
+	Received int64  `json:"received"`
+}
+
+// Route returns the route in use; none is the zero Route.
+func (r *Report) Route() uplink.Route {
+	for _, l := range r.Links {
+		for _, e := range l.Endpoints {
+			if e.State == uplink.InUse {
+				return uplink.Route{Link: l.Name, Endpoint: e.URL}
+			}
+		}
+	}
+	return uplink.Route{}
 }
 
 // A Refusal is the cloud's answer to an upload whose bytes do not verify there.

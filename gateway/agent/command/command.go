@@ -88,7 +88,7 @@ First steps on a new gateway:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), enrollCommand(), hashCommand(), exampleCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), syncCommand(), enrollCommand(), hashCommand(), exampleCommand())
 	return root
 }
 

@@ -2,9 +2,9 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,10 +14,11 @@ import (
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/gateway"
 	"github.com/holdfast-ev/holdfast/gateway/agent"
+	"github.com/holdfast-ev/holdfast/uplink"
 )
 
 func statusCommand() *cobra.Command {
-	var file, dir, socket string
+	var at socketFlag
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show how a running gateway is doing",
@@ -27,21 +28,12 @@ charge, chargers, running sessions, and what the cloud does not have yet.
 Exit code 0 when the gateway answers, whatever it says; 1 when it does not.`,
 		Args: cobra.NoArgs,
 	}
-	configFlag(c, &file)
-	c.Flags().StringVar(&dir, "dir", "", "data directory, instead of --config")
-	c.Flags().StringVar(&socket, "socket", "", "unix socket of the local API, instead of --config")
+	at.add(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		switch {
-		case socket != "":
-		case dir != "":
-			socket = filepath.Join(dir, "gateway.sock")
-		default:
-			cfg, err := agent.LoadConfig(file)
-			if err != nil {
-				return err
-			}
-			socket = cfg.Local.Socket
+		socket, err := at.path()
+		if err != nil {
+			return err
 		}
 		r, err := agent.FetchReport(c.Context(), socket)
 		if err != nil {
@@ -82,6 +74,9 @@ func printStatus(out io.Writer, r *agent.Report) error {
 	if r.Recoveries > 0 {
 		fmt.Fprintf(w, "disk\tthe core was recovered %d times since the start: look at the log\n", r.Recoveries)
 	}
+	if err := errors.Join(w.Flush(), printLinks(out, r)); err != nil {
+		return err
+	}
 	printChargers(w, r)
 	printSessions(w, r)
 	return w.Flush()
@@ -91,6 +86,9 @@ func linkLine(r *agent.Report) string {
 	s := fmt.Sprintf("%s for %s", r.Link, span(r.LinkForS))
 	if r.Cause != holdfast.CauseNone && r.Cause != "" {
 		s += fmt.Sprintf(", cause %s", r.Cause)
+	}
+	if by := r.Route(); r.Link != holdfast.Offline && by.Link != "" && by.Link != uplink.DefaultLink {
+		s += ", over " + by.Link
 	}
 	if r.Link == holdfast.Offline {
 		s += fmt.Sprintf("; charging locally, %d sessions running", len(r.Sessions))
