@@ -10,7 +10,7 @@ ARGS     ?=
 .PHONY: help demo test build lint fuzz crash bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## three sites charge through an outage, in your terminal (ARGS='--seed 7')
 	@bin/holdfast demo --once $(ARGS)
@@ -32,6 +32,12 @@ crash: ## kill the gateway KILLS times and compare the books (KILLS=1000)
 
 bench: ## measure, beside floors and peers, into docs/benchmarks.md (ARGS='start calls')
 	@scripts/bench.sh $(ARGS)
+
+release: ## everything that is shipped, into dist/: static binaries, debs, OCI images, SBOMs, checksums (VERSION=1.2.3)
+	@scripts/release.sh
+
+release-test: ## prove a release: same bytes twice, arm under qemu, installed in a bare Debian
+	@scripts/release-test.sh
 
 clean: ## remove what the targets above have built
 	@rm -rf bin dist

@@ -10,14 +10,14 @@ scripts/setup.sh
 
 scripts/lint.sh
 
-step "cross builds, without cgo"
-scripts/build.sh cross
-
 step "tests, with the race detector"
 CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 step "fuzz smoke"
 scripts/fuzz.sh 2s
+
+step "the release: built, run, installed"
+scripts/release-test.sh
 
 step "the demo, once"
 scripts/build.sh

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	root := &cobra.Command{
+		Use:           "release",
+		Short:         "Make the parts of a release that need more than the go command",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(sbomCommand(), licencesCommand(), imageCommand(), packCommand())
+	if err := root.Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "release:", err)
+		os.Exit(1)
+	}
+}
+
+// epoch is the time that everything in a release bears: SOURCE_DATE_EPOCH, in
+// seconds since 1970 (reproducible-builds.org/specs/source-date-epoch).
+func epoch() (time.Time, error) {
+	s, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
+	if err != nil || s < 0 {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH %q: want seconds since 1970", os.Getenv("SOURCE_DATE_EPOCH"))
+	}
+	return time.Unix(s, 0).UTC(), nil
+}
+
+func sbomCommand() *cobra.Command {
+	var out, version string
+	c := &cobra.Command{
+		Use:   "sbom BINARY",
+		Short: "Write the CycloneDX bill of materials of a Go binary",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			at, err := epoch()
+			if err != nil {
+				return err
+			}
+			b, err := bill(args[0], version, at)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(out, b, 0o644)
+		},
+	}
+	c.Flags().StringVar(&out, "out", "/dev/stdout", "file to write")
+	c.Flags().StringVar(&version, "version", "", "version of the release")
+	return c
+}
+
+func licencesCommand() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:   "licences BINARY...",
+		Short: "Write the licence texts of every module that the binaries are built from",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := licences(args)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(out, b, 0o644)
+		},
+	}
+	c.Flags().StringVar(&out, "out", "/dev/stdout", "file to write")
+	return c
+}
+
+func imageCommand() *cobra.Command {
+	var i image
+	c := &cobra.Command{
+		Use:   "image",
+		Short: "Write an OCI image layout, as a tar archive, for every platform given",
+		Example: `  release image --name holdfast-gateway --version 1.2.3 --out image.tar --data /var/lib/holdfast --port 8180 \
+    --platform amd64=dist/amd64/holdfast-gateway --platform arm/v7=dist/armv7/holdfast-gateway -- run`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			at, err := epoch()
+			if err != nil {
+				return err
+			}
+			i.created, i.arguments = at, args
+			return i.write()
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&i.name, "name", "", "name of the image and of its program")
+	f.StringVar(&i.version, "version", "", "version of the release")
+	f.StringVar(&i.out, "out", "", "archive to write")
+	f.StringVar(&i.data, "data", "", "directory that must be a volume")
+	f.IntSliceVar(&i.ports, "port", nil, "TCP port that it serves (repeatable)")
+	f.StringToStringVar(&i.platforms, "platform", nil, "ARCHITECTURE[/VARIANT]=BINARY (repeatable)")
+	f.StringSliceVar(&i.documents, "document", nil, "file that goes to /usr/share/doc/NAME (repeatable)")
+	return c
+}
+
+func packCommand() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:   "pack DIR",
+		Short: "Write a folder as tar.gz, the same bytes on every machine",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			at, err := epoch()
+			if err != nil {
+				return err
+			}
+			b, err := pack(args[0], at)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(out, b, 0o644)
+		},
+	}
+	c.Flags().StringVar(&out, "out", "/dev/stdout", "file to write")
+	return c
+}
