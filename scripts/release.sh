@@ -28,7 +28,7 @@ mkdir -p "$OUT"
 
 step "release $version: the tools"
 tool() { env -u GOOS -u GOARCH -u GOARM go "$@"; }
-tool build -trimpath -o "$stage/release" ./internal/release
+tool build -trimpath -o "$stage/release" ./internal/release/cmd
 GOBIN="$stage" tool install "$NFPM"
 
 # NAME        GOARCH GOARM deb    OCI

@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"archive/tar"
@@ -15,9 +15,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// pack returns a folder as tar.gz, below its own name. Programs keep their x bit;
+// Pack returns a folder as tar.gz, below its own name. Programs keep their x bit;
 // owners, times and umask of the machine leave no trace.
-func pack(dir string, at time.Time) ([]byte, error) {
+func Pack(dir string, at time.Time) ([]byte, error) {
 	var files []entry
 	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"encoding/json"
@@ -19,35 +19,35 @@ import (
 // nobody is the user that an image runs as: no name, no rights, and not root.
 const nobody = 65532
 
-// An image is one program for several platforms, with nothing beside it: no
+// An Image is one program for several platforms, with nothing beside it: no
 // shell, no package manager, nothing to patch.
-type image struct {
-	name      string
-	version   string
-	out       string
-	data      string
-	ports     []int
-	platforms map[string]string // architecture[/variant] -> binary
-	documents []string
-	arguments []string // default arguments
-	created   time.Time
+type Image struct {
+	Name      string
+	Version   string
+	Out       string
+	Data      string
+	Ports     []int
+	Platforms map[string]string // architecture[/variant] -> binary
+	Documents []string
+	Arguments []string // default arguments
+	Created   time.Time
 }
 
-// write makes the layout (OCI image-spec 1.1, image-layout.md) as a tar archive,
+// Write makes the layout (OCI image-spec 1.1, image-layout.md) as a tar archive,
 // which every tool reads as oci-archive.
-func (i *image) write() error {
-	if i.name == "" || i.version == "" || i.out == "" || len(i.platforms) == 0 {
+func (i *Image) Write() error {
+	if i.Name == "" || i.Version == "" || i.Out == "" || len(i.Platforms) == 0 {
 		return errors.New("--name, --version, --out and --platform are needed")
 	}
 	var files []entry
 	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex}
-	names := make([]string, 0, len(i.platforms))
-	for p := range i.platforms {
+	names := make([]string, 0, len(i.Platforms))
+	for p := range i.Platforms {
 		names = append(names, p)
 	}
 	slices.Sort(names)
 	for _, p := range names {
-		manifest, blobs, err := i.platform(p, i.platforms[p])
+		manifest, blobs, err := i.platform(p, i.Platforms[p])
 		if err != nil {
 			return fmt.Errorf("platform %s: %w", p, err)
 		}
@@ -61,7 +61,7 @@ func (i *image) write() error {
 	files = append(files, blob(body))
 	top := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex, Manifests: []v1.Descriptor{{
 		MediaType: v1.MediaTypeImageIndex, Digest: digest.FromBytes(body), Size: int64(len(body)),
-		Annotations: map[string]string{v1.AnnotationRefName: i.version},
+		Annotations: map[string]string{v1.AnnotationRefName: i.Version},
 	}}}
 	if body, err = json.Marshal(top); err != nil {
 		return err
@@ -71,15 +71,15 @@ func (i *image) write() error {
 		return err
 	}
 	files = append(files, entry{name: v1.ImageIndexFile, body: body}, entry{name: v1.ImageLayoutFile, body: layout})
-	b, err := archive(files, i.created)
+	b, err := archive(files, i.Created)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(i.out, b, 0o644)
+	return os.WriteFile(i.Out, b, 0o644)
 }
 
 // platform returns the descriptor of one platform's manifest, and its blobs.
-func (i *image) platform(name, binary string) (v1.Descriptor, []entry, error) {
+func (i *Image) platform(name, binary string) (v1.Descriptor, []entry, error) {
 	none := v1.Descriptor{}
 	arch, variant, _ := strings.Cut(name, "/")
 	platform := v1.Platform{Architecture: arch, Variant: variant, OS: "linux"}
@@ -88,9 +88,9 @@ func (i *image) platform(name, binary string) (v1.Descriptor, []entry, error) {
 		return none, nil, err
 	}
 	config := v1.Image{
-		Created: &i.created, Author: "The Holdfast Authors", Platform: platform, Config: i.config(),
+		Created: &i.Created, Author: "The Holdfast Authors", Platform: platform, Config: i.config(),
 		RootFS:  v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{diff}},
-		History: []v1.History{{Created: &i.created, CreatedBy: "make release", Comment: i.name + " " + i.version}},
+		History: []v1.History{{Created: &i.Created, CreatedBy: "make release", Comment: i.Name + " " + i.Version}},
 	}
 	configBytes, err := json.Marshal(config)
 	if err != nil {
@@ -109,44 +109,44 @@ func (i *image) platform(name, binary string) (v1.Descriptor, []entry, error) {
 	return d, []entry{blob(layer), blob(configBytes), blob(body)}, nil
 }
 
-func (i *image) config() v1.ImageConfig {
+func (i *Image) config() v1.ImageConfig {
 	c := v1.ImageConfig{
-		User: fmt.Sprintf("%d:%d", nobody, nobody), Entrypoint: []string{"/usr/bin/" + i.name}, Cmd: i.arguments,
+		User: fmt.Sprintf("%d:%d", nobody, nobody), Entrypoint: []string{"/usr/bin/" + i.Name}, Cmd: i.Arguments,
 		StopSignal: "SIGTERM", ExposedPorts: map[string]struct{}{}, Volumes: map[string]struct{}{},
 		Labels: map[string]string{
-			v1.AnnotationTitle: i.name, v1.AnnotationVersion: i.version, v1.AnnotationSource: homepage, v1.AnnotationLicenses: "Apache-2.0",
+			v1.AnnotationTitle: i.Name, v1.AnnotationVersion: i.Version, v1.AnnotationSource: homepage, v1.AnnotationLicenses: "Apache-2.0",
 		},
 	}
-	if i.data != "" {
-		c.WorkingDir = i.data
-		c.Volumes[i.data] = struct{}{}
+	if i.Data != "" {
+		c.WorkingDir = i.Data
+		c.Volumes[i.Data] = struct{}{}
 	}
-	for _, p := range i.ports {
+	for _, p := range i.Ports {
 		c.ExposedPorts[fmt.Sprintf("%d/tcp", p)] = struct{}{}
 	}
 	return c
 }
 
 // layer is the one layer of a platform, and the digest of what is in it.
-func (i *image) layer(binary string) (packed []byte, diff digest.Digest, err error) {
+func (i *Image) layer(binary string) (packed []byte, diff digest.Digest, err error) {
 	program, err := os.ReadFile(binary)
 	if err != nil {
 		return nil, "", err
 	}
-	files := []entry{{name: "usr/bin/" + i.name, body: program, mode: 0o755}}
-	for _, d := range i.documents {
+	files := []entry{{name: "usr/bin/" + i.Name, body: program, mode: 0o755}}
+	for _, d := range i.Documents {
 		b, err := os.ReadFile(d)
 		if err != nil {
 			return nil, "", err
 		}
-		files = append(files, entry{name: path.Join("usr/share/doc", i.name, filepath.Base(d)), body: b})
+		files = append(files, entry{name: path.Join("usr/share/doc", i.Name, filepath.Base(d)), body: b})
 	}
-	if i.data != "" {
-		files = append(files, entry{name: strings.TrimPrefix(i.data, "/") + "/", mode: 0o700, owner: nobody})
+	if i.Data != "" {
+		files = append(files, entry{name: strings.TrimPrefix(i.Data, "/") + "/", mode: 0o700, owner: nobody})
 	}
 	// Programs that ask for temporary files expect the place to be there.
 	files = append(files, entry{name: "tmp/", mode: 0o1777})
-	plain, err := archive(files, i.created)
+	plain, err := archive(files, i.Created)
 	if err != nil {
 		return nil, "", err
 	}

@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"bytes"
@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// licences returns the licence and notice files of every module in the binaries,
+// Licences returns the licence and notice files of every module in the binaries,
 // and of Go itself. A module without one is an error: it must not be shipped
 // before a person has looked.
-func licences(binaries []string) ([]byte, error) {
+func Licences(binaries []string) ([]byte, error) {
 	modules := map[string]bool{}
 	for _, file := range binaries {
 		info, err := buildinfo.ReadFile(file)

@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"archive/tar"
@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,18 +20,19 @@ import (
 
 var at = time.Unix(1_790_000_000, 0).UTC()
 
-// self is this test's own binary: a Go program with modules in it.
-func self(t *testing.T) string {
+// program builds one of ours, with modules in it.
+func program(t *testing.T) string {
 	t.Helper()
-	file, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	file := filepath.Join(t.TempDir(), "program")
+	if out, err := exec.Command("go", "build", "-trimpath", "-o", file, "./cmd").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	return file
 }
 
 func TestBillNamesEveryModule(t *testing.T) {
-	b, err := bill(self(t), "1.2.3", at)
+	file := program(t)
+	b, err := Bill(file, "1.2.3", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,17 +53,17 @@ func TestBillNamesEveryModule(t *testing.T) {
 	if n := len(*(*bom.Dependencies)[0].Dependencies); n != len(found) {
 		t.Errorf("depends on %d of %d components", n, len(found))
 	}
-	again, err := bill(self(t), "1.2.3", at)
+	again, err := Bill(file, "1.2.3", at)
 	if err != nil || !bytes.Equal(b, again) {
 		t.Errorf("a second bill differs (%v)", err)
 	}
-	if _, err := bill("release_test.go", "1", at); err == nil {
+	if _, err := Bill("release_test.go", "1", at); err == nil {
 		t.Error("a bill of something that is no Go program")
 	}
 }
 
 func TestLicencesOfEveryModule(t *testing.T) {
-	b, err := licences([]string{self(t)})
+	b, err := Licences([]string{program(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,16 +84,16 @@ func TestLicencesOfEveryModule(t *testing.T) {
 	}
 }
 
-func testImage(t *testing.T, out string) *image {
+func testImage(t *testing.T, out string) *Image {
 	t.Helper()
 	dir := t.TempDir()
-	i := &image{name: "prog", version: "1.2.3", out: out, data: "/var/lib/prog", ports: []int{8180}, arguments: []string{"run"}, created: at, platforms: map[string]string{}}
+	i := &Image{Name: "prog", Version: "1.2.3", Out: out, Data: "/var/lib/prog", Ports: []int{8180}, Arguments: []string{"run"}, Created: at, Platforms: map[string]string{}}
 	for _, p := range []string{"amd64", "arm/v7"} {
 		file := filepath.Join(dir, strings.ReplaceAll(p, "/", ""))
 		if err := os.WriteFile(file, []byte("program for "+p), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		i.platforms[p] = file
+		i.Platforms[p] = file
 	}
 	return i
 }
@@ -100,7 +102,7 @@ func testImage(t *testing.T, out string) *image {
 // to the program, and every digest and size on it is right.
 func TestImageLayout(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "image.tar")
-	if err := testImage(t, out).write(); err != nil {
+	if err := testImage(t, out).Write(); err != nil {
 		t.Fatal(err)
 	}
 	files := untar(t, read(t, out))
@@ -159,7 +161,7 @@ func TestImageLayout(t *testing.T) {
 func TestSameBytesEveryTime(t *testing.T) {
 	one, two := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
 	for _, out := range []string{one, two} {
-		if err := testImage(t, out).write(); err != nil {
+		if err := testImage(t, out).Write(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -184,7 +186,7 @@ func TestPack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b, err := pack(dir, at)
+		b, err := Pack(dir, at)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"bytes"
@@ -16,10 +16,10 @@ import (
 
 const homepage = "https://github.com/holdfast-ev/holdfast"
 
-// bill describes a binary and the modules in it, in CycloneDX 1.6. The sums are
+// Bill describes a binary and the modules in it, in CycloneDX 1.6. The sums are
 // those of go.sum, which are hashes over a module's tree and not over one file,
 // so they are properties and not CycloneDX hashes.
-func bill(file, version string, at time.Time) ([]byte, error) {
+func Bill(file, version string, at time.Time) ([]byte, error) {
 	info, err := buildinfo.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read what %s is built from: %w", file, err)

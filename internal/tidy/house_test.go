@@ -65,6 +65,7 @@ var house = []room{
 	{path: "internal/vector", floor: 5, class: shell},
 	{path: "internal/tidy", floor: 5, class: shell},
 	{path: "internal/release", floor: 5, class: shell},
+	{path: "internal/release/cmd", floor: 6, class: shell},
 	{path: "internal/keyfile", floor: 5, class: shell, also: []string{"internal/durable"}},
 
 	{path: "gateway/agent", floor: 6, class: shell, never: []string{"cloud"}, why: "the edge and the cloud meet on the wire (uplink) and nowhere else"},

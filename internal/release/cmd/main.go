@@ -1,3 +1,4 @@
+// Command release is package internal/release for scripts/release.sh.
 package main
 
 import (
@@ -7,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ev/holdfast/internal/release"
 )
 
 func main() {
@@ -44,7 +47,7 @@ func sbomCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := bill(args[0], version, at)
+			b, err := release.Bill(args[0], version, at)
 			if err != nil {
 				return err
 			}
@@ -63,7 +66,7 @@ func licencesCommand() *cobra.Command {
 		Short: "Write the licence texts of every module that the binaries are built from",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := licences(args)
+			b, err := release.Licences(args)
 			if err != nil {
 				return err
 			}
@@ -75,7 +78,7 @@ func licencesCommand() *cobra.Command {
 }
 
 func imageCommand() *cobra.Command {
-	var i image
+	var i release.Image
 	c := &cobra.Command{
 		Use:   "image",
 		Short: "Write an OCI image layout, as a tar archive, for every platform given",
@@ -86,18 +89,18 @@ func imageCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			i.created, i.arguments = at, args
-			return i.write()
+			i.Created, i.Arguments = at, args
+			return i.Write()
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&i.name, "name", "", "name of the image and of its program")
-	f.StringVar(&i.version, "version", "", "version of the release")
-	f.StringVar(&i.out, "out", "", "archive to write")
-	f.StringVar(&i.data, "data", "", "directory that must be a volume")
-	f.IntSliceVar(&i.ports, "port", nil, "TCP port that it serves (repeatable)")
-	f.StringToStringVar(&i.platforms, "platform", nil, "ARCHITECTURE[/VARIANT]=BINARY (repeatable)")
-	f.StringSliceVar(&i.documents, "document", nil, "file that goes to /usr/share/doc/NAME (repeatable)")
+	f.StringVar(&i.Name, "name", "", "name of the image and of its program")
+	f.StringVar(&i.Version, "version", "", "version of the release")
+	f.StringVar(&i.Out, "out", "", "archive to write")
+	f.StringVar(&i.Data, "data", "", "directory that must be a volume")
+	f.IntSliceVar(&i.Ports, "port", nil, "TCP port that it serves (repeatable)")
+	f.StringToStringVar(&i.Platforms, "platform", nil, "ARCHITECTURE[/VARIANT]=BINARY (repeatable)")
+	f.StringSliceVar(&i.Documents, "document", nil, "file that goes to /usr/share/doc/NAME (repeatable)")
 	return c
 }
 
@@ -112,7 +115,7 @@ func packCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := pack(args[0], at)
+			b, err := release.Pack(args[0], at)
 			if err != nil {
 				return err
 			}
