@@ -23,30 +23,32 @@ const (
 
 // A Session is a charging session as the records so far tell it.
 type Session struct {
-	ID        holdfast.SessionID  `json:"id"`
-	Site      holdfast.SiteID     `json:"site"`
-	Gateway   holdfast.GatewayID  `json:"gateway"`
-	Charger   holdfast.ChargerID  `json:"charger"`
-	EVSE      int                 `json:"evse"`
-	Running   bool                `json:"running"`
-	Failed    bool                `json:"failed"` // ended at once and without energy: there is no CDR
-	Stage     Stage               `json:"stage"`
-	Offline   bool                `json:"offline"` // began while the site's link was down, or the charger was offline
-	Started   holdfast.UnixMilli  `json:"started"`
-	Stopped   holdfast.UnixMilli  `json:"stopped,omitempty"`
-	Quality   holdfast.Quality    `json:"quality"`          // of Started and Stopped
-	Energy    holdfast.WattHours  `json:"wh"`               // metered so far
-	Start     *holdfast.WattHours `json:"start,omitempty"`  // first trusted register
-	Stop      *holdfast.WattHours `json:"stop,omitempty"`   // last trusted register
-	Reason    string              `json:"reason,omitempty"` // why it ended
-	Source    record.StartSource  `json:"source,omitempty"`
-	Token     holdfast.TokenHash  `json:"token"`
-	Labels    map[string]string   `json:"labels"`
-	Tariff    *record.TariffRef   `json:"tariff,omitempty"`
-	Amount    *holdfast.Money     `json:"amount,omitempty"` // gross of the current CDR
-	Opening   holdfast.Pos        `json:"opening"`          // the record that opened it
-	Records   int                 `json:"records"`
-	Exception []string            `json:"exceptions"` // codes of open exceptions
+	ID           holdfast.SessionID  `json:"id"`
+	Site         holdfast.SiteID     `json:"site"`
+	Gateway      holdfast.GatewayID  `json:"gateway"`
+	Charger      holdfast.ChargerID  `json:"charger"`
+	EVSE         int                 `json:"evse"`
+	Running      bool                `json:"running"`
+	Failed       bool                `json:"failed"` // ended at once and without energy: there is no CDR
+	Stage        Stage               `json:"stage"`
+	Offline      bool                `json:"offline"` // began while the site's link was down, or the charger was offline
+	Started      holdfast.UnixMilli  `json:"started"`
+	Stopped      holdfast.UnixMilli  `json:"stopped,omitempty"`
+	Quality      holdfast.Quality    `json:"quality"`                 // of Started and Stopped
+	StartedClaim holdfast.UnixMilli  `json:"started_claim,omitempty"` // what the charger's clock said, where Started is not that
+	StoppedClaim holdfast.UnixMilli  `json:"stopped_claim,omitempty"`
+	Energy       holdfast.WattHours  `json:"wh"`               // metered so far
+	Start        *holdfast.WattHours `json:"start,omitempty"`  // first trusted register
+	Stop         *holdfast.WattHours `json:"stop,omitempty"`   // last trusted register
+	Reason       string              `json:"reason,omitempty"` // why it ended
+	Source       record.StartSource  `json:"source,omitempty"`
+	Token        holdfast.TokenHash  `json:"token"`
+	Labels       map[string]string   `json:"labels"`
+	Tariff       *record.TariffRef   `json:"tariff,omitempty"`
+	Amount       *holdfast.Money     `json:"amount,omitempty"` // gross of the current CDR
+	Opening      holdfast.Pos        `json:"opening"`          // the record that opened it
+	Records      int                 `json:"records"`
+	Exception    []string            `json:"exceptions"` // codes of open exceptions
 }
 
 // A SessionFilter narrows a list of sessions. Zero fields do not.

@@ -331,7 +331,7 @@ func (f *fold) show(site holdfast.SiteID, v ledger.View, sure ledger.Outcome, co
 	}
 	s := Session{
 		ID: v.ID, Site: site, Gateway: v.Opening.Gateway, Charger: v.Charger, EVSE: v.EVSE, Running: v.Running, Failed: v.Failed,
-		Offline: v.Offline, Started: v.Started, Stopped: v.Stopped, Quality: v.Quality, Energy: v.Energy, Start: v.Start, Stop: v.Stop,
+		Offline: v.Offline, Started: v.Started, Stopped: v.Stopped, Quality: v.Quality, StartedClaim: v.StartedClaim, StoppedClaim: v.StoppedClaim, Energy: v.Energy, Start: v.Start, Stop: v.Stop,
 		Reason: v.Reason, Source: v.Source, Token: v.Token, Labels: v.Labels, Tariff: v.Tariff, Opening: v.Opening, Records: v.Records,
 		Exception: codes, Stage: StageReceived,
 	}

@@ -16,6 +16,7 @@ type conn struct {
 	charger holdfast.ChargerID
 	dialect ocpp.Dialect
 	proved  bool
+	clock   connClock
 
 	calls   []call // waiting; the first is under way when sent > 0
 	sent    int64  // mono ms + 1 when the first was sent
@@ -62,7 +63,7 @@ func (g *Gateway) connected(in Connected) {
 		g.close(in.Conn, 1002, "no common OCPP version")
 		return
 	}
-	c := &conn{id: in.Conn, charger: in.Charger, dialect: d, proved: in.Proved}
+	c := &conn{id: in.Conn, charger: in.Charger, dialect: d, proved: in.Proved, clock: connClock{since: g.now.Mono}}
 	if old := g.chargers[in.Charger]; old != nil {
 		if old.proved && !in.Proved {
 			g.security(in.Charger, "unproved_takeover", in.Remote)
@@ -176,7 +177,7 @@ func (g *Gateway) call(c *conn, f ocpp.Frame, raw []byte) {
 		return
 	}
 	g.counters.Calls++
-	m := message{conn: c, id: f.ID, sum: sum, action: f.Action, event: ev, raw: raw}
+	m := message{conn: c, id: f.ID, sum: sum, action: f.Action, event: ev, raw: raw, time: g.timed(c, ev)}
 	if broken != nil {
 		g.counters.Tolerated++
 		g.note(m) // acted on all the same, and kept as it came
@@ -189,6 +190,7 @@ func (g *Gateway) call(c *conn, f ocpp.Frame, raw []byte) {
 // A message is a charger's CALL on its way to an answer.
 type message struct {
 	conn   *conn
+	time   *record.ChargerTime // of what it tells; nil: nothing is known of the charger's clock
 	id     string
 	sum    [32]byte
 	action string
@@ -247,9 +249,13 @@ func (g *Gateway) reply(m message, raw []byte) {
 }
 
 // clock is the time that chargers are told: never below the floor that signed
-// cloud time has set.
+// cloud time has set, and not what a clock shows that has lost its time.
 func (g *Gateway) clock() holdfast.UnixMilli {
-	return max(g.now.Wall, g.state.Access.Floor(g.now))
+	floor := g.state.Access.Floor(g.now)
+	if floor != 0 && (g.now.Quality == holdfast.Unknown || !CanFollow(floor, g.now.Wall)) {
+		return floor
+	}
+	return max(g.now.Wall, floor)
 }
 
 // boot accepts every charger that the shell let in. The record is written when
@@ -260,6 +266,7 @@ func (g *Gateway) boot(m message, ev ocpp.Boot) ocpp.Answer {
 		Version: string(m.conn.dialect.Version()), Vendor: ev.Vendor, Model: ev.Model,
 		Serial: ev.Serial, Firmware: ev.Firmware, Reason: ev.Reason,
 	}
+	g.chargerClock(m.conn.charger).start(g.now.Mono)
 	known := g.state.Chargers[m.conn.charger]
 	if known == nil || known.Boot != b || g.since(known.BootedAt, known.BootedRan) >= CoalesceMillis {
 		g.emit(record.Record{Charger: m.conn.charger, Body: &b})

@@ -46,6 +46,7 @@ type Gateway struct {
 	journalSize int64
 	counters    Counters
 	clockWas    holdfast.Instant
+	clocks      map[holdfast.ChargerID]*chargerClock
 	lastEnd     holdfast.Seq // record of the last end of a session
 	floorNoted  int64        // mono ms + 1 of the last record of signed time; 0 none since boot
 	pruned      int64        // mono ms of the last pruning
@@ -91,6 +92,7 @@ func New(cfg Config, state *State, heads []uplink.Head) (*Gateway, error) {
 		keys:      map[holdfast.TokenHash]seal.Key{},
 		tariffs:   map[holdfast.Hash]*tariff.Tariff{},
 		freed:     map[evse]int64{},
+		clocks:    map[holdfast.ChargerID]*chargerClock{},
 		router:    uplink.NewRouter(cfg.Routes, state.Links),
 
 		usageNoted: map[string]int64{},

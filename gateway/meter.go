@@ -12,13 +12,13 @@ import (
 // live is what is known of a running session beyond its records. After a crash
 // it begins anew and the worst is assumed until the meter speaks.
 type live struct {
-	reading *holdfast.Reading // the latest with a register that was believed
-	at      int64             // mono ms when it came; at first: when the session was adopted
-	power   holdfast.Watts    // latest measured
-	cap     holdfast.Watts    // what the charger has acknowledged, or the connector's rating
-	ordered map[string]int64  // mono ms of the last order, by action
-	noted   int64             // mono ms of the last reading that became evidence
-	odd     bool              // an impossible reading was reported
+	reading *timedReading    // the latest with a register that was believed
+	at      int64            // mono ms when it came; at first: when the session was adopted
+	power   holdfast.Watts   // latest measured
+	cap     holdfast.Watts   // what the charger has acknowledged, or the connector's rating
+	ordered map[string]int64 // mono ms of the last order, by action
+	noted   int64            // mono ms of the last reading that became evidence
+	odd     bool             // an impossible reading was reported
 }
 
 // MaxReadingsKept bounds the evidence readings of a session. Beyond it samples
@@ -69,7 +69,7 @@ func (g *Gateway) readings(m message, ses *Session, in []holdfast.Reading) {
 		return
 	}
 	g.emit(record.Record{Charger: m.conn.charger, Body: &record.MeterNoted{EVSE: ses.EVSE(), Readings: bounded(in)}})
-	g.watchMeter(m.conn.charger, ses, in)
+	g.watchMeter(m, ses, in)
 	if l := g.live[ses.ID]; l != nil {
 		for _, r := range in {
 			if r.Power != nil {
@@ -80,25 +80,39 @@ func (g *Gateway) readings(m message, ses *Session, in []holdfast.Reading) {
 	}
 }
 
+// A timedReading is a reading with when it was taken by the gateway's clock; nil:
+// not known.
+type timedReading struct {
+	holdfast.Reading
+	when *record.ChargerTime
+}
+
 // watchMeter follows the register of a running session. The readings of a stop
 // pass through it too, before the end is written.
-func (g *Gateway) watchMeter(id holdfast.ChargerID, ses *Session, in []holdfast.Reading) {
+func (g *Gateway) watchMeter(m message, ses *Session, in []holdfast.Reading) {
 	l := g.live[ses.ID]
 	if l == nil {
 		return
+	}
+	last, known := ses.Meter.Last()
+	if l.reading != nil {
+		last, known = *l.reading.Register, true
+	}
+	if known {
+		in = in[session.FillIns(in, last):]
 	}
 	for _, r := range in {
 		if r.Register == nil || ses.Readings >= MaxReadingsKept {
 			continue
 		}
-		g.register(id, ses, l, r)
+		g.register(m.conn.charger, ses, l, timedReading{r, m.time})
 	}
 }
 
-func (g *Gateway) register(id holdfast.ChargerID, ses *Session, l *live, r holdfast.Reading) {
+func (g *Gateway) register(id holdfast.ChargerID, ses *Session, l *live, r timedReading) {
 	last, known := ses.Meter.Last()
 	if l.reading != nil {
-		if r.At.Plausible() && l.reading.At.Plausible() && r.At < l.reading.At {
+		if !isLive(r.when) && r.At.Plausible() && l.reading.At.Plausible() && r.At < l.reading.At {
 			return // a late sample: what came after it counts
 		}
 		last, known = *l.reading.Register, true
@@ -133,20 +147,26 @@ func (g *Gateway) placeholder(ses *Session) bool {
 	return o.Start != nil && *o.Start == 0 && !ses.Rebased && ses.Meter.Energy() == 0
 }
 
-// elapsed is the time in which a register can have risen, in seconds: by the
-// charger's own times or by ours, whichever is longer. A charger that was cut
-// off sends its samples of hours within a second.
-func (g *Gateway) elapsed(ses *Session, l *live, r holdfast.Reading) int64 {
+// elapsed is the time in which a register can have risen, in seconds, at most.
+// It is what the gateway saw pass; and what the charger says, as long as nothing
+// shows that its clock was set in between: one that was cut off sends its samples
+// of hours within a second.
+func (g *Gateway) elapsed(ses *Session, l *live, r timedReading) int64 {
 	s := (g.now.Mono - l.at) / 1000
-	from := ses.Opened.StartedAt
+	from, when := ses.Opened.StartedAt, ses.Opened.Time
 	if l.reading != nil {
-		from = l.reading.At
+		from, when = l.reading.At, l.reading.when
+	} else {
+		s = max(s, g.since(ses.OpenedAt, ses.Ran)/1000)
+	}
+	if when.Known() && when.At.Boot == g.now.Boot {
+		s = max(s, (g.now.Mono-when.At.Mono)/1000)
+		if r.when.Known() {
+			return s
+		}
 	}
 	if from != 0 && r.At > from {
 		s = max(s, int64(r.At-from)/1000)
-	}
-	if l.reading == nil {
-		s = max(s, g.since(ses.OpenedAt, ses.Ran)/1000)
 	}
 	return s
 }
@@ -161,15 +181,15 @@ func (g *Gateway) impossible(ses *Session, l *live, last, wh holdfast.WattHours)
 }
 
 // evidence writes a reading that a bill or a limit rests on.
-func (g *Gateway) evidence(ses *Session, l *live, r holdfast.Reading, why string) {
-	g.emit(record.Record{Session: ses.ID, Charger: ses.Charger, Body: &record.SessionReading{Reading: r, Why: why}})
+func (g *Gateway) evidence(ses *Session, l *live, r timedReading, why string) {
+	g.emit(record.Record{Session: ses.ID, Charger: ses.Charger, Body: &record.SessionReading{Reading: r.Reading, Time: r.when, Why: why}})
 	l.noted = g.now.Mono
 }
 
 // charging notes that the vehicle stopped or went on charging; PARKING_TIME is
 // priced from it.
-func (g *Gateway) charging(ses *Session, state string, at holdfast.UnixMilli) {
-	idle := ses.Idle.Since != 0
+func (g *Gateway) charging(ses *Session, state string, at holdfast.UnixMilli, when *record.ChargerTime) {
+	idle := ses.Idle.Since != nil
 	var why string
 	switch state {
 	case "SuspendedEV", "SuspendedEVSE", "EVConnected", "Idle", "Finishing":
@@ -186,7 +206,7 @@ func (g *Gateway) charging(ses *Session, state string, at holdfast.UnixMilli) {
 		return
 	}
 	if l := g.live[ses.ID]; l != nil && ses.Readings < MaxReadingsKept {
-		g.evidence(ses, l, holdfast.Reading{At: at, Context: holdfast.ContextOther}, why)
+		g.evidence(ses, l, timedReading{holdfast.Reading{At: at, Context: holdfast.ContextOther}, when}, why)
 	}
 }
 
@@ -201,7 +221,7 @@ func (g *Gateway) status(m message, ev ocpp.Status) ocpp.Answer {
 	if ses == nil {
 		return ocpp.Done{}
 	}
-	g.charging(ses, ev.Detail, ev.At)
+	g.charging(ses, ev.Detail, ev.At, m.time)
 	key := evse{id, ev.EVSE}
 	if ev.Status != ocpp.Available {
 		delete(g.freed, key)

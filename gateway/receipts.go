@@ -34,10 +34,11 @@ func (g *Gateway) receiptFor(ses *Session) receipt.Receipt {
 	r := receipt.Receipt{
 		Session: ses.ID, Gateway: g.cfg.Gateway, Site: g.cfg.Site, Charger: ses.Charger, EVSE: ses.EVSE(),
 		Epoch: g.epoch[holdfast.Evidence], Seq: g.lastEnd, Provisional: true,
-		Issued:  receipt.Moment{At: g.clock(), Quality: g.now.Quality},
-		Started: receipt.Moment{At: bill.Started, Quality: bill.Quality},
-		Stopped: receipt.Moment{At: bill.Stopped, Quality: bill.Quality},
-		Energy:  bill.Energy,
+		Issued:       receipt.Moment{At: g.clock(), Quality: g.now.Quality},
+		Started:      receipt.Moment{At: bill.Started, Quality: bill.Quality},
+		Stopped:      receipt.Moment{At: bill.Stopped, Quality: bill.Quality},
+		Energy:       bill.Energy,
+		StartedClaim: claim(bill.StartedClaim, bill.Started), StoppedClaim: claim(bill.StoppedClaim, bill.Stopped),
 	}
 	if first, ok := ses.Meter.First(); ok {
 		r.Start = &first
@@ -46,7 +47,7 @@ func (g *Gateway) receiptFor(ses *Session) receipt.Receipt {
 		r.Stop = &last
 	}
 	t := g.tariffOf(ses)
-	if t == nil || bill.Blocked() || bill.Failed {
+	if t == nil || bill.Blocked() || bill.Failed || t.ByTime() && bill.SpanQuality == holdfast.Unknown {
 		return r // what a person has to decide has no price yet, and what failed has none
 	}
 	priced, err := t.Price(usage(bill))
@@ -62,6 +63,14 @@ func (g *Gateway) receiptFor(ses *Session) receipt.Receipt {
 		})
 	}
 	return r
+}
+
+// claim is what the charger says where the receipt says something else.
+func claim(claimed, used holdfast.UnixMilli) holdfast.UnixMilli {
+	if claimed == used {
+		return 0
+	}
+	return claimed
 }
 
 func usage(b session.Bill) tariff.Usage {

@@ -103,7 +103,8 @@ func (s *State) mark(r record.Record) {
 type Charger struct {
 	Boot      record.ChargerBooted          `json:"boot"`
 	BootedAt  holdfast.Instant              `json:"booted_at"`
-	BootedRan int64                         `json:"booted_ran_ms"` // State.Time.RanMs at BootedAt
+	Clock     *record.ChargerClock          `json:"clock,omitempty"` // as last noted; nil: never off by much
+	BootedRan int64                         `json:"booted_ran_ms"`   // State.Time.RanMs at BootedAt
 	Up        bool                          `json:"up"`
 	Registers map[string]holdfast.WattHours `json:"registers"` // last trusted register, by EVSE
 	Native    *NativeState                  `json:"native,omitempty"`
@@ -176,6 +177,8 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 		c.Boot, c.BootedAt, c.BootedRan = *b, r.At, s.Time.RanMs
 	case *record.ChargerLink:
 		s.charger(r.Charger).Up = b.Up
+	case *record.ChargerClock:
+		s.charger(r.Charger).Clock = b
 	case *record.ChargerReadiness, *record.ChargerList:
 		s.applyNative(r)
 	case *record.StatementInstalled:

@@ -20,7 +20,7 @@ func (g *Gateway) stop(m message, tx ocpp.Transaction) ocpp.Answer {
 	ses := g.byLabel(m.conn.charger, tx.ID)
 	if ses == nil {
 		g.foreign(m, tx)
-		ses = g.guess(m.conn.charger, tx)
+		ses = g.guess(m, tx)
 	}
 	switch {
 	case ses == nil:
@@ -35,10 +35,10 @@ func (g *Gateway) stop(m message, tx ocpp.Transaction) ocpp.Answer {
 
 // end writes the end of a session, and asks for its receipt and a checkpoint.
 func (g *Gateway) end(m message, tx ocpp.Transaction, ses *Session) {
-	g.watchMeter(m.conn.charger, ses, tx.Readings)
+	g.watchMeter(m, ses, tx.Readings)
 	b := &record.SessionEnded{
 		StoppedAt: tx.At, ClaimedAt: tx.AtRaw, StopTrust: record.Absent, Reason: tx.Reason,
-		Offline: g.late(tx), Readings: stopReadings(tx.Readings), Raw: g.sealed(m),
+		Time: m.time, Offline: g.late(m, tx), Readings: stopReadings(tx.Readings), Raw: g.sealed(m),
 	}
 	if tx.Token != nil {
 		b.Token = g.hash(*tx.Token)
@@ -110,13 +110,13 @@ func (g *Gateway) last(ses *Session) {
 	if have, ok := ses.Meter.Last(); ok && *l.reading.Register <= have {
 		return
 	}
-	g.emit(record.Record{Session: ses.ID, Charger: ses.Charger, Body: &record.SessionReading{Reading: *l.reading, Why: session.WhyHourly}})
+	g.emit(record.Record{Session: ses.ID, Charger: ses.Charger, Body: &record.SessionReading{Reading: l.reading.Reading, Time: l.reading.when, Why: session.WhyHourly}})
 }
 
 // abandon closes a session whose stop can no longer be expected in order. If it
 // comes after all, it takes the place of this end.
 func (g *Gateway) abandon(ses *Session, reason string) {
-	g.finish(ses, &record.SessionEnded{StoppedAt: g.clock(), StopTrust: record.Absent, Reason: reason})
+	g.finish(ses, &record.SessionEnded{StoppedAt: g.clock(), Time: g.at(g.now.Mono, 0), StopTrust: record.Absent, Reason: reason})
 }
 
 // stoppedBefore looks at a stop that came again. The same stop says nothing
@@ -158,12 +158,13 @@ func (g *Gateway) foreign(m message, tx ocpp.Transaction) {
 // elsewhere. It is that session only if nothing else fits: running, the same
 // driver where the stop says one, a register not below the start, and a time
 // not before it. Two candidates are none.
-func (g *Gateway) guess(id holdfast.ChargerID, tx ocpp.Transaction) (found *Session) {
+func (g *Gateway) guess(m message, tx ocpp.Transaction) (found *Session) {
+	id := m.conn.charger
 	if tx.ID != "-1" && tx.ID != "0" && tx.ID != "" {
 		return g.sameOrphan(id, tx)
 	}
 	for _, ses := range g.state.running(id) {
-		if !fits(ses, tx, g) {
+		if !fits(ses, m, tx, g) {
 			continue
 		}
 		if found != nil {
@@ -179,14 +180,14 @@ func (g *Gateway) guess(id holdfast.ChargerID, tx ocpp.Transaction) (found *Sess
 	return found
 }
 
-func fits(ses *Session, tx ocpp.Transaction, g *Gateway) bool {
+func fits(ses *Session, m message, tx ocpp.Transaction, g *Gateway) bool {
 	if tx.Token != nil && !ses.Token().IsZero() && g.hash(*tx.Token) != ses.Token() {
 		return false
 	}
 	if wh, first := stopRegister(tx.Readings), ses.Opened.Start; wh != nil && first != nil && *wh < *first {
 		return false
 	}
-	return !tx.At.Plausible() || !ses.Opened.StartedAt.Plausible() || tx.At >= ses.Opened.StartedAt
+	return isLive(m.time) || !tx.At.Plausible() || !ses.Opened.StartedAt.Plausible() || tx.At >= ses.Opened.StartedAt
 }
 
 // sameOrphan finds the orphan that the same stop made before.
@@ -203,7 +204,7 @@ func (g *Gateway) sameOrphan(id holdfast.ChargerID, tx ocpp.Transaction) *Sessio
 // a missing start, for a person to pair.
 func (g *Gateway) orphan(m message, tx ocpp.Transaction) {
 	b := &record.StopOrphaned{
-		Nonce: g.state.Nonce, EVSE: tx.EVSE, Connector: tx.Connector, StoppedAt: tx.At, ClaimedAt: tx.AtRaw,
+		Nonce: g.state.Nonce, EVSE: tx.EVSE, Connector: tx.Connector, StoppedAt: tx.At, ClaimedAt: tx.AtRaw, Time: m.time,
 		Stop: stopRegister(tx.Readings), Reason: tx.Reason, Labels: map[string]string{},
 		Readings: stopReadings(tx.Readings), Raw: g.sealed(m),
 	}

@@ -115,7 +115,7 @@ func (g *Gateway) opening(m message, tx ocpp.Transaction, d *Decision) *record.S
 	start, trust := g.startRegister(id, tx)
 	b := &record.SessionOpened{
 		Nonce: g.state.Nonce, Source: record.StartLocal, EVSE: tx.EVSE, Connector: tx.Connector,
-		StartedAt: tx.At, ClaimedAt: tx.AtRaw, Start: start, StartTrust: trust, Offline: g.late(tx), Link: state,
+		StartedAt: tx.At, ClaimedAt: tx.AtRaw, Time: m.time, Start: start, StartTrust: trust, Offline: g.late(m, tx), Link: state,
 		Labels: map[string]string{}, PowerBudget: g.cfg.power(id), Raw: g.sealed(m),
 	}
 	if tx.Token != nil {
@@ -147,9 +147,15 @@ func (g *Gateway) opening(m message, tx ocpp.Transaction, d *Decision) *record.S
 	return b
 }
 
-// late reports whether the charger began the transaction without us.
-func (g *Gateway) late(tx ocpp.Transaction) bool {
-	return tx.Offline || tx.At.Plausible() && g.now.Wall.Plausible() && int64(g.clock()-tx.At) > RecentStartMillis
+// late reports whether the charger began or ended the transaction without us.
+// Where its clock is not known the claim is held against ours, if that is one
+// that not anybody can set.
+func (g *Gateway) late(m message, tx ocpp.Transaction) bool {
+	if m.time.Known() {
+		return tx.Offline || g.now.Mono-m.time.At.Mono > RecentStartMillis
+	}
+	ours := g.now.Quality == holdfast.Synchronised || g.now.Quality == holdfast.Relative
+	return tx.Offline || ours && tx.At.Plausible() && int64(g.now.Wall-tx.At) > RecentStartMillis
 }
 
 // freeTx takes the next 1.6 transaction id of the lease: a positive int32 that
@@ -246,7 +252,7 @@ func (g *Gateway) byLabel(id holdfast.ChargerID, tx string) *Session {
 // update handles a TransactionEvent of kind Updated.
 func (g *Gateway) update(m message, tx ocpp.Transaction, ses *Session) ocpp.Answer {
 	if ses.Running() {
-		g.charging(ses, tx.State, tx.At)
+		g.charging(ses, tx.State, tx.At, m.time)
 		g.readings(m, ses, tx.Readings)
 	}
 	if tx.Token == nil {

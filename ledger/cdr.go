@@ -89,18 +89,21 @@ type Dimension struct {
 
 // An Extension is what a bill can be checked by and OCPI has no field for.
 type Extension struct {
-	Session  holdfast.SessionID `json:"session"`
-	Revision int                `json:"revision"` // 1, 2, ...; a credit has its original's
-	Gateway  holdfast.GatewayID `json:"gateway"`
-	Opening  string             `json:"opening"` // position of the record that opened the session
-	Source   record.StartSource `json:"source"`
-	Offline  bool               `json:"offline"`
-	Quality  holdfast.Quality   `json:"quality"` // of the two times
-	Seconds  int64              `json:"seconds"`
-	ParkingS int64              `json:"parking_s"`
-	Wh       holdfast.WattHours `json:"wh"`
-	Meter    []session.Span     `json:"meter"` // registers that the energy is the difference of
-	Lines    []tariff.Line      `json:"lines"` // of the bill, positive in a credit too
+	Session      holdfast.SessionID `json:"session"`
+	Revision     int                `json:"revision"` // 1, 2, ...; a credit has its original's
+	Gateway      holdfast.GatewayID `json:"gateway"`
+	Opening      string             `json:"opening"` // position of the record that opened the session
+	Source       record.StartSource `json:"source"`
+	Offline      bool               `json:"offline"`
+	Quality      holdfast.Quality   `json:"quality"` // of the two times
+	Seconds      int64              `json:"seconds"`
+	ParkingS     int64              `json:"parking_s"`
+	SpanQuality  holdfast.Quality   `json:"span_quality,omitempty"`  // of Seconds and ParkingS
+	StartedClaim *DateTime          `json:"started_claim,omitempty"` // what the charger says, where start_date_time is not that
+	StoppedClaim *DateTime          `json:"stopped_claim,omitempty"`
+	Wh           holdfast.WattHours `json:"wh"`
+	Meter        []session.Span     `json:"meter"` // registers that the energy is the difference of
+	Lines        []tariff.Line      `json:"lines"` // of the bill, positive in a credit too
 }
 
 func newCDR(v View, ref record.TariffRef, t *tariff.Tariff, bill tariff.Bill) CDR {
@@ -116,9 +119,10 @@ func newCDR(v View, ref record.TariffRef, t *tariff.Tariff, bill tariff.Bill) CD
 		Remark: v.Reason,
 		Holdfast: Extension{
 			Session: v.ID, Gateway: v.Opening.Gateway, Opening: v.Opening.String(), Source: v.Source, Offline: v.Offline,
-			Quality: v.Quality, Seconds: v.Seconds, ParkingS: v.IdleS, Wh: v.Energy, Meter: v.Spans, Lines: bill.Lines,
+			Quality: v.Quality, SpanQuality: v.SpanQuality, Seconds: v.Seconds, ParkingS: v.IdleS, Wh: v.Energy, Meter: v.Spans, Lines: bill.Lines,
 		},
 	}
+	c.Holdfast.StartedClaim, c.Holdfast.StoppedClaim = claim(v.StartedClaim), claim(v.StoppedClaim)
 	for _, l := range bill.Lines {
 		p := &Price{Amount(l.Net), Amount(l.Gross)}
 		switch tariff.Dimension(l.Kind) {
@@ -136,6 +140,14 @@ func newCDR(v View, ref record.TariffRef, t *tariff.Tariff, bill tariff.Bill) CD
 		{tariff.Energy, Volume{v.Energy, 0}}, {tariff.Time, Volume{0, v.Seconds - v.IdleS}}, {tariff.ParkingTime, Volume{0, v.IdleS}},
 	}, ref.ID}}
 	return c.number(1)
+}
+
+func claim(at holdfast.UnixMilli) *DateTime {
+	if at == 0 {
+		return nil
+	}
+	d := DateTime(at)
+	return &d
 }
 
 // sessionDigits of a session id go into a CDR id: 112 bits keep it unique, and

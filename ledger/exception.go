@@ -27,6 +27,7 @@ const (
 	EvidFold            = "EVID_FOLD"
 	EvidOversize        = "EVID_OVERSIZE"
 	EvidClock           = "EVID_CLOCK"
+	EvidDuration        = "EVID_DURATION"
 	EvidNoDate          = "EVID_NO_DATE"
 	EvidEnergyOutside   = "EVID_ENERGY_OUTSIDE"
 	PairDuplicate       = "PAIR_DUPLICATE"
@@ -217,7 +218,9 @@ func evidenceKinds() []Kind {
 		{EvidEnergyOutside, "The meter ran on between two sessions.",
 			"Energy left the EVSE and nobody is billed for it.", Operations, 72, false, []Action{Link, Note}},
 		{EvidClock, "Time is billed and no clock involved was synchronised.",
-			"A duration across a restart with an unset clock is an estimate.", Billing, 72, false, []Action{ReRate, Waive, Note}},
+			"The duration is what the charger says, and nothing speaks for it or against it.", Billing, 72, false, []Action{ReRate, Waive, Note}},
+		{EvidDuration, "Time is billed and nobody can say how long the session took.",
+			"Power was away between two unproven clocks, or a clock was set in between: a guess would be billed.", Billing, 24, true, []Action{AcceptMetered, ReRate, Waive, Note}},
 		{EvidNoDate, "Neither the charger nor the gateway knew the date.",
 			"A bill needs a day; the records around it may tell which.", Operations, 24, true, look},
 		{"EVID_SIGNATURE", "A checkpoint is not signed with the gateway's key, or belongs to another journal.",

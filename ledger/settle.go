@@ -144,8 +144,12 @@ func rate(e evidence, s *session.Session, v View, tariffs func(record.TariffRef)
 	if !t.ActiveAt(v.Started) {
 		note(RateTariffStale, fmt.Sprintf("tariff %q version %d is not valid at %s; it is what the driver was shown, and is billed", ref.ID, ref.Version, v.Started))
 	}
-	if byTime(t) && v.Quality != holdfast.Synchronised && v.Quality != holdfast.Relative {
-		note(EvidClock, fmt.Sprintf("time is billed, and the clock was %q (OCMF time status)", v.Quality))
+	switch {
+	case !t.ByTime():
+	case v.SpanQuality == holdfast.Unknown:
+		note(EvidDuration, fmt.Sprintf("time is billed, and what is known of the clocks contradicts itself; %d s is one reading of it", v.Seconds))
+	case v.SpanQuality == holdfast.Informative:
+		note(EvidClock, fmt.Sprintf("time is billed by the charger's clock alone: %d s", v.Seconds))
 	}
 	if most := s.Opened.Limits.Cost; most > 0 && bill.Gross > most {
 		note(AuthCapExceeded, fmt.Sprintf("%s, the limit was %s", holdfast.Money{Currency: bill.Currency, Micros: bill.Gross},
@@ -153,10 +157,4 @@ func rate(e evidence, s *session.Session, v View, tariffs func(record.TariffRef)
 	}
 	c := newCDR(v, ref, t, bill)
 	return &c, notes
-}
-
-func byTime(t *tariff.Tariff) bool {
-	return slices.ContainsFunc(t.Components(), func(c tariff.Component) bool {
-		return c.Price > 0 && (c.Dimension == tariff.Time || c.Dimension == tariff.ParkingTime)
-	})
 }

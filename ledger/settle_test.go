@@ -207,6 +207,15 @@ func findings() []finding {
 			s.at.Quality = holdfast.Unknown
 			s.open(5).wait(3600).end(900)
 		}, ledger.EvidClock, true},
+		{"the power was away between two unproven clocks", func(s *story) {
+			s.at.Quality = holdfast.Informative
+			s.open(5, func(o *record.SessionOpened) { o.StartedAt = 0 }).wait(3600)
+			s.at.Boot, s.at.Mono = 3, 1000
+			s.end(900, func(e *record.SessionEnded) { e.StoppedAt = 0 })
+		}, ledger.EvidDuration, false},
+		{"the charger's clock was set while it could not be reached", func(s *story) {
+			s.open(5).wait(3600).end(900, func(e *record.SessionEnded) { e.Time = &record.ChargerTime{How: record.TimeUnknown} })
+		}, ledger.EvidDuration, false},
 		{"1970 everywhere", func(s *story) {
 			s.at.Wall, s.at.Quality = 60_000, holdfast.Unknown
 			s.open(5).wait(3600).end(900)

@@ -61,6 +61,11 @@ type Receipt struct {
 	Net      holdfast.Micros `json:"net"`
 	VAT      holdfast.Micros `json:"vat"`
 	Gross    holdfast.Micros `json:"gross"`
+
+	// StartedClaim and StoppedClaim are what the charger's clock said, where
+	// Started and Stopped are not that: its clock was off. 0: they are.
+	StartedClaim holdfast.UnixMilli `json:"started_claim,omitempty"`
+	StoppedClaim holdfast.UnixMilli `json:"stopped_claim,omitempty"`
 }
 
 // A Moment is a clock reading with its quality.
@@ -89,26 +94,28 @@ type Line struct {
 
 // wire is the CBOR form. Keys are frozen: docs/statements.md.
 type wire struct {
-	Session     holdfast.SessionID  `cbor:"1,keyasint"`
-	Gateway     holdfast.GatewayID  `cbor:"2,keyasint"`
-	Site        holdfast.SiteID     `cbor:"3,keyasint"`
-	Charger     holdfast.ChargerID  `cbor:"4,keyasint"`
-	EVSE        uint32              `cbor:"5,keyasint"`
-	Epoch       holdfast.Epoch      `cbor:"6,keyasint"`
-	Seq         holdfast.Seq        `cbor:"7,keyasint"`
-	Provisional bool                `cbor:"8,keyasint"`
-	Issued      Moment              `cbor:"9,keyasint"`
-	Started     Moment              `cbor:"10,keyasint"`
-	Stopped     Moment              `cbor:"11,keyasint"`
-	Start       *holdfast.WattHours `cbor:"12,keyasint,omitempty"`
-	Stop        *holdfast.WattHours `cbor:"13,keyasint,omitempty"`
-	Energy      holdfast.WattHours  `cbor:"14,keyasint"`
-	Tariff      *Tariff             `cbor:"15,keyasint,omitempty"`
-	Currency    string              `cbor:"16,keyasint,omitempty"`
-	Lines       []Line              `cbor:"17,keyasint"`
-	Net         holdfast.Micros     `cbor:"18,keyasint"`
-	VAT         holdfast.Micros     `cbor:"19,keyasint"`
-	Gross       holdfast.Micros     `cbor:"20,keyasint"`
+	Session      holdfast.SessionID  `cbor:"1,keyasint"`
+	Gateway      holdfast.GatewayID  `cbor:"2,keyasint"`
+	Site         holdfast.SiteID     `cbor:"3,keyasint"`
+	Charger      holdfast.ChargerID  `cbor:"4,keyasint"`
+	EVSE         uint32              `cbor:"5,keyasint"`
+	Epoch        holdfast.Epoch      `cbor:"6,keyasint"`
+	Seq          holdfast.Seq        `cbor:"7,keyasint"`
+	Provisional  bool                `cbor:"8,keyasint"`
+	Issued       Moment              `cbor:"9,keyasint"`
+	Started      Moment              `cbor:"10,keyasint"`
+	Stopped      Moment              `cbor:"11,keyasint"`
+	Start        *holdfast.WattHours `cbor:"12,keyasint,omitempty"`
+	Stop         *holdfast.WattHours `cbor:"13,keyasint,omitempty"`
+	Energy       holdfast.WattHours  `cbor:"14,keyasint"`
+	Tariff       *Tariff             `cbor:"15,keyasint,omitempty"`
+	Currency     string              `cbor:"16,keyasint,omitempty"`
+	Lines        []Line              `cbor:"17,keyasint"`
+	Net          holdfast.Micros     `cbor:"18,keyasint"`
+	VAT          holdfast.Micros     `cbor:"19,keyasint"`
+	Gross        holdfast.Micros     `cbor:"20,keyasint"`
+	StartedClaim holdfast.UnixMilli  `cbor:"21,keyasint,omitempty"`
+	StoppedClaim holdfast.UnixMilli  `cbor:"22,keyasint,omitempty"`
 }
 
 // Encode returns r's payload for [statement.Sign]. It fails, wrapping
@@ -119,7 +126,7 @@ func Encode(r Receipt) ([]byte, error) {
 	}
 	return statement.Marshal(wire{
 		r.Session, r.Gateway, r.Site, r.Charger, uint32(r.EVSE), r.Epoch, r.Seq, r.Provisional, r.Issued, r.Started, r.Stopped,
-		r.Start, r.Stop, r.Energy, r.Tariff, r.Currency, r.Lines, r.Net, r.VAT, r.Gross,
+		r.Start, r.Stop, r.Energy, r.Tariff, r.Currency, r.Lines, r.Net, r.VAT, r.Gross, r.StartedClaim, r.StoppedClaim,
 	})
 }
 
@@ -134,7 +141,7 @@ func Decode(payload []byte) (Receipt, error) {
 	}
 	r := Receipt{
 		w.Session, w.Gateway, w.Site, w.Charger, int(w.EVSE), w.Epoch, w.Seq, w.Provisional, w.Issued, w.Started, w.Stopped,
-		w.Start, w.Stop, w.Energy, w.Tariff, w.Currency, w.Lines, w.Net, w.VAT, w.Gross,
+		w.Start, w.Stop, w.Energy, w.Tariff, w.Currency, w.Lines, w.Net, w.VAT, w.Gross, w.StartedClaim, w.StoppedClaim,
 	}
 	again, err := Encode(r)
 	if err != nil {

@@ -26,6 +26,9 @@ func (r Receipt) String() string {
 	if r.Started.At != 0 && r.Stopped.At >= r.Started.At {
 		row("Duration", (time.Duration(r.Stopped.At-r.Started.At) * time.Millisecond).Round(time.Second).String())
 	}
+	if r.StartedClaim != 0 || r.StoppedClaim != 0 {
+		row("Its clock", "the charger's was off; it said "+claimed(r.StartedClaim, r.Started)+" and "+claimed(r.StoppedClaim, r.Stopped))
+	}
 	row("Meter", register(r.Start)+" to "+register(r.Stop))
 	row("Energy", r.Energy.String())
 	b.WriteString("\n")
@@ -41,6 +44,14 @@ func (r Receipt) String() string {
 		b.WriteString("\nThe invoice may differ where the evidence says otherwise.\n")
 	}
 	return b.String()
+}
+
+// claimed is what the charger's clock said for a moment.
+func claimed(claim holdfast.UnixMilli, m Moment) string {
+	if claim == 0 {
+		claim = m.At
+	}
+	return claim.Time().Format("2006-01-02 15:04:05")
 }
 
 func (r Receipt) writeTotals(b *strings.Builder) {

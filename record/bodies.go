@@ -12,6 +12,7 @@ func Kinds() []Body {
 		&StatementInstalled{}, &DirectiveDone{},
 		&AccessDecided{}, &AccessLapsed{}, &ExposureSettled{}, &SessionOpened{}, &SessionAuthorized{}, &SessionReading{}, &SessionLimited{}, &SessionLabelled{},
 		&SessionEnded{}, &StopOrphaned{}, &CommandSent{}, &CommandAnswered{}, &ExceptionRaised{}, &ReceiptIssued{},
+		&ChargerClock{},
 		&StatusNoted{}, &MeterNoted{}, &FrameNoted{},
 	}
 }
@@ -52,6 +53,8 @@ func newBody(t Type) Body {
 		return &ChargerReadiness{}
 	case "charger.list":
 		return &ChargerList{}
+	case "charger.clock":
+		return &ChargerClock{}
 	case "security.event":
 		return &SecurityEvent{}
 	case "statement.installed":
@@ -312,6 +315,7 @@ type SessionOpened struct {
 	Connector   int                 `json:"connector"`
 	StartedAt   holdfast.UnixMilli  `json:"started_at"`       // charger's clock as claimed, 1970 included; 0 when it gave none
 	ClaimedAt   string              `json:"claimed_at"`       // the charger's own words
+	Time        *ChargerTime        `json:"time,omitempty"`   // when that was, by the gateway
 	Start       *holdfast.WattHours `json:"start,omitempty"`  // register at the start
 	StartTrust  RegisterTrust       `json:"start_trust"`      //
 	Offline     bool                `json:"offline"`          // the charger says it was offline
@@ -360,6 +364,7 @@ const (
 // are telemetry.
 type SessionReading struct {
 	Reading holdfast.Reading `json:"r"`
+	Time    *ChargerTime     `json:"time,omitempty"`
 	Why     string           `json:"why"` // package session: WhyBegin and its neighbours
 }
 
@@ -381,6 +386,7 @@ type SessionLabelled struct {
 type SessionEnded struct {
 	StoppedAt holdfast.UnixMilli  `json:"stopped_at"`
 	ClaimedAt string              `json:"claimed_at"`
+	Time      *ChargerTime        `json:"time,omitempty"`
 	Stop      *holdfast.WattHours `json:"stop,omitempty"`
 	StopTrust RegisterTrust       `json:"stop_trust"`
 	Reason    string              `json:"reason"` // OCPP stop reason, or "Holdfast.*" when we closed it without a stop message
@@ -399,6 +405,7 @@ type StopOrphaned struct {
 	Connector int                 `json:"connector"`
 	StoppedAt holdfast.UnixMilli  `json:"stopped_at"`
 	ClaimedAt string              `json:"claimed_at"`
+	Time      *ChargerTime        `json:"time,omitempty"`
 	Stop      *holdfast.WattHours `json:"stop,omitempty"`
 	Reason    string              `json:"reason"`
 	Token     holdfast.TokenHash  `json:"token"`

@@ -42,15 +42,18 @@ const (
 // A Bill says what a session delivered and when, for pricing, and what is
 // doubtful about it. It is no price: see package tariff.
 type Bill struct {
-	Energy    holdfast.WattHours
-	Started   holdfast.UnixMilli
-	Stopped   holdfast.UnixMilli
-	Quality   holdfast.Quality // of Started and Stopped as absolute times
-	Seconds   int64            // from start to stop
-	IdleS     int64            // of which the vehicle did not charge
-	Doubts    []Doubt
-	Failed    bool // nothing was delivered and nothing is owed: see [Session.Bill]
-	Estimable bool // registers exist: Energy is a measured figure, whether or not it may be billed
+	Energy       holdfast.WattHours
+	Started      holdfast.UnixMilli
+	Stopped      holdfast.UnixMilli
+	Quality      holdfast.Quality   // of Started and Stopped as absolute times
+	Seconds      int64              // from start to stop
+	SpanQuality  holdfast.Quality   // of Seconds and IdleS: S, R measured here; I the charger's or an unproven clock's; U nobody knows
+	StartedClaim holdfast.UnixMilli // what the charger says; 0: nothing
+	StoppedClaim holdfast.UnixMilli
+	IdleS        int64 // of which the vehicle did not charge
+	Doubts       []Doubt
+	Failed       bool // nothing was delivered and nothing is owed: see [Session.Bill]
+	Estimable    bool // registers exist: Energy is a measured figure, whether or not it may be billed
 }
 
 // Blocked reports whether a person has to decide before anything is billed.
@@ -75,9 +78,12 @@ const FailedSeconds = 120
 // a start is no failed session, and neither is one whose meter contradicts
 // itself.
 func (s *Session) Bill() Bill {
-	b := Bill{Energy: s.Meter.Energy(), Estimable: len(s.Meter.Spans) > 0}
-	b.Started, b.Stopped, b.Quality, b.Seconds = s.span()
+	b := s.times()
+	b.Energy, b.Estimable = s.Meter.Energy(), len(s.Meter.Spans) > 0
 	b.IdleS = min(s.Idle.TotalS, b.Seconds)
+	if s.Idle.Doubt {
+		b.SpanQuality = holdfast.Unknown
+	}
 	b.Failed = s.failed(b)
 	b.Doubts = append(s.pairDoubts(), s.meterDoubts(b)...)
 	if s.Opened != nil && s.Token().IsZero() && !b.Failed {
@@ -96,7 +102,7 @@ func (s *Session) failed(b Bill) bool {
 	// A refused start that took no energy is owed nothing, however long the
 	// charger took to notice, and neither is a cable that nobody ever
 	// identified themselves for.
-	return b.Seconds < FailedSeconds || s.Opened.Source == record.StartRefused || s.Token().IsZero()
+	return b.Seconds < FailedSeconds && b.SpanQuality != holdfast.Unknown || s.Opened.Source == record.StartRefused || s.Token().IsZero()
 }
 
 func (s *Session) pairDoubts() (ds []Doubt) {
@@ -162,36 +168,4 @@ func Plausible(power holdfast.Watts, seconds int64) holdfast.WattHours {
 	}
 	seconds = min(max(seconds, 0), MaxSeconds) + PlausibleSlackTime
 	return holdfast.WattHours(int64(min(power, 10_000_000))*seconds/3600) + PlausibleSlack
-}
-
-// span finds when the session began and ended. The duration comes from the
-// charger's two claims where it made both, since a wrong clock still counts
-// seconds; absolute times come from the claims where they are plausible and
-// from the gateway where not.
-func (s *Session) span() (start, stop holdfast.UnixMilli, q holdfast.Quality, seconds int64) {
-	stopClaim := holdfast.UnixMilli(0)
-	switch {
-	case s.Ended != nil:
-		stopClaim = s.Ended.StoppedAt
-	case s.Orphan != nil:
-		stopClaim = s.Orphan.StoppedAt
-	}
-	if s.Opened == nil {
-		at := claimed(stopClaim, s.EndedAt)
-		return at, at, holdfast.Informative, 0
-	}
-	startClaim := s.Opened.StartedAt
-	if startClaim.Plausible() && stopClaim.Plausible() && stopClaim >= startClaim {
-		return startClaim, stopClaim, s.OpenedAt.Quality, int64(stopClaim-startClaim) / 1000
-	}
-	if startClaim != 0 && stopClaim >= startClaim && !startClaim.Plausible() && !stopClaim.Plausible() {
-		ms := stopClaim - startClaim
-		return s.OpenedAt.Wall, s.OpenedAt.Wall + ms, holdfast.Relative, int64(ms) / 1000
-	}
-	start, stop = s.OpenedAt.Wall, s.EndedAt.Wall
-	if s.OpenedAt.Boot == s.EndedAt.Boot {
-		ms := s.EndedAt.Mono - s.OpenedAt.Mono
-		return start, start + holdfast.UnixMilli(ms), holdfast.Relative, ms / 1000
-	}
-	return start, max(start, stop), holdfast.Informative, max(0, int64(stop-start)/1000)
 }

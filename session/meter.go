@@ -57,6 +57,16 @@ func (m *Meter) Count(wh holdfast.WattHours, at holdfast.UnixMilli) {
 	}
 }
 
+// CountNow is [Meter.Count] of a register that is the newest: none that is lower
+// is a late sample.
+func (m *Meter) CountNow(wh holdfast.WattHours, at holdfast.UnixMilli) {
+	n := len(m.Spans)
+	if n > 0 && wh < m.Spans[n-1].Last {
+		at = max(at, m.Spans[n-1].LastAt)
+	}
+	m.Count(wh, at)
+}
+
 // Rebase forgets what was counted so far: the register it began with was no
 // reading at all. It returns the first register that was believed until now.
 func (m *Meter) Rebase(wh holdfast.WattHours, at holdfast.UnixMilli) {

@@ -44,12 +44,6 @@ type Session struct {
 	Receipt  bool                  `json:"receipt,omitempty"` // a receipt was issued
 }
 
-// Idle adds up the time in which the vehicle was connected and did not charge.
-type Idle struct {
-	Since  holdfast.UnixMilli `json:"since,omitempty"` // 0 while charging
-	TotalS int64              `json:"total_s,omitempty"`
-}
-
 // Open begins a session from its opening record: [record.SessionOpened] or
 // [record.StopOrphaned]. The id is the record's leaf hash.
 func Open(id holdfast.SessionID, r record.Record) (*Session, error) {
@@ -68,9 +62,9 @@ func Open(id holdfast.SessionID, r record.Record) (*Session, error) {
 		o.Raw, o.Readings = "", nil
 		s.Orphan = &o
 		maps.Copy(s.Labels, b.Labels)
-		s.countAll(b.Readings)
+		s.countAll(b.Readings, b.Time)
 		if b.Stop != nil {
-			s.Meter.Count(*b.Stop, b.StoppedAt)
+			s.count(*b.Stop, b.StoppedAt, b.Time)
 		}
 		s.EndedAt = r.At
 	default:
@@ -118,12 +112,10 @@ func (s *Session) authorize(b *record.SessionAuthorized) {
 
 func (s *Session) applyReading(at holdfast.Instant, b *record.SessionReading) {
 	s.Readings++
-	when := claimed(b.Reading.At, at)
+	when := stamp{b.Reading.At, at, b.Time}
 	switch b.Why {
 	case WhyIdle:
-		if s.Idle.Since == 0 {
-			s.Idle.Since = when
-		}
+		s.Idle.start(when)
 	case WhyActive:
 		s.Idle.stop(when)
 	}
@@ -135,14 +127,7 @@ func (s *Session) applyReading(at holdfast.Instant, b *record.SessionReading) {
 		s.Meter.Rebase(*b.Reading.Register, b.Reading.At)
 		return
 	}
-	s.Meter.Count(*b.Reading.Register, b.Reading.At)
-}
-
-func (i *Idle) stop(when holdfast.UnixMilli) {
-	if i.Since != 0 {
-		i.TotalS += max(0, int64(when-i.Since)/1000)
-		i.Since = 0
-	}
+	s.count(*b.Reading.Register, b.Reading.At, b.Time)
 }
 
 // end folds the end. A second end is possible only as a better one: a stop
@@ -158,27 +143,34 @@ func (s *Session) end(at holdfast.Instant, b *record.SessionEnded) error {
 	e := *b
 	e.Raw, e.Readings = "", nil
 	s.Ended, s.EndedAt = &e, at
-	s.countAll(b.Readings)
+	s.countAll(b.Readings, b.Time)
 	if b.Stop != nil && b.StopTrust == record.Trusted {
-		s.Meter.Count(*b.Stop, b.StoppedAt)
+		s.count(*b.Stop, b.StoppedAt, b.Time)
 	}
-	s.Idle.stop(claimed(b.StoppedAt, at))
+	s.Idle.stop(s.over())
 	return nil
 }
 
-func (s *Session) countAll(readings []holdfast.Reading) {
+// countAll counts the readings of one message.
+func (s *Session) countAll(readings []holdfast.Reading, when *record.ChargerTime) {
+	if last, ok := s.Meter.Last(); ok {
+		readings = readings[FillIns(readings, last):]
+	}
 	for _, r := range readings {
 		if r.Register != nil {
-			s.Meter.Count(*r.Register, r.At)
+			s.count(*r.Register, r.At, when)
 		}
 	}
 }
 
-func claimed(claim holdfast.UnixMilli, at holdfast.Instant) holdfast.UnixMilli {
-	if claim.Plausible() {
-		return claim
+// count counts a register. One that came live is the newest, whatever time the
+// charger gives it.
+func (s *Session) count(wh holdfast.WattHours, at holdfast.UnixMilli, when *record.ChargerTime) {
+	if when.Known() && when.How == record.TimeLive {
+		s.Meter.CountNow(wh, at)
+		return
 	}
-	return at.Wall
+	s.Meter.Count(wh, at)
 }
 
 // ReasonPrefix marks end reasons that no charger gave: the gateway closed the

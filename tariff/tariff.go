@@ -77,6 +77,16 @@ type Tariff struct {
 // Components returns the prices, at most one for each dimension.
 func (t *Tariff) Components() []Component { return append([]Component(nil), t.components...) }
 
+// ByTime reports whether time costs something.
+func (t *Tariff) ByTime() bool {
+	for _, c := range t.components {
+		if c.Price > 0 && (c.Dimension == Time || c.Dimension == ParkingTime) {
+			return true
+		}
+	}
+	return false
+}
+
 // ActiveAt reports whether the tariff is within its validity at the given time.
 // A session keeps the tariff it began with, so ask for its start.
 func (t *Tariff) ActiveAt(at holdfast.UnixMilli) bool {

@@ -160,7 +160,7 @@ func printSession(w io.Writer, s cloud.SessionDetail) {
 		tariff = fmt.Sprintf("%s version %d", s.Tariff.ID, s.Tariff.Version)
 	}
 	facts(w, "Site", string(s.Site), "Charger", fmt.Sprintf("%s, EVSE %d", s.Charger, s.EVSE),
-		"Started", clockText(s.Started, s.Quality), "Stopped", stoppedText(s.Session), "Lasted", sessionTime(s.Session),
+		"Started", clockText(s.Started, s.Quality), "Stopped", stoppedText(s.Session), "Lasted", sessionTime(s.Session), "Charger said", claimText(s.Session),
 		"Started by", string(s.Source), "Stop reason", s.Reason, "Notes", notes(s.Session),
 		"Energy", s.Energy.String()+registers(s.Session), "Tariff", tariff, "Amount", amount(s.Session), "Stage", stageText(s.Session))
 	printCharges(w, s.CDRs)
@@ -181,6 +181,18 @@ func clockText(u holdfast.UnixMilli, q holdfast.Quality) string {
 		return when(u) + " (clock not synchronised, spans are right)"
 	}
 	return when(u) + " (clock not trusted)"
+}
+
+// claimText is what the charger's clock said, where that is not believed.
+func claimText(s cloud.Session) string {
+	var said []string
+	if s.StartedClaim != 0 {
+		said = append(said, "started "+when(s.StartedClaim))
+	}
+	if s.StoppedClaim != 0 && !s.Running {
+		said = append(said, "stopped "+when(s.StoppedClaim))
+	}
+	return strings.Join(said, ", ")
 }
 
 func stoppedText(s cloud.Session) string {
