@@ -50,7 +50,9 @@ func known(i holdfast.Instant, how record.TimeSource) *record.ChargerTime {
 // TestWhichClockABillRestsOn_issue3: of two clocks and two claims, what a bill
 // takes for the time and the span, and what it says of them.
 func TestWhichClockABillRestsOn_issue3(t *testing.T) {
-	live := func(h *hour) { h.startTime, h.endTime = known(h.opened, record.TimeLive), known(h.ended, record.TimeLive) }
+	live := func(h *hour) {
+		h.startTime, h.endTime = known(h.opened, record.TimeLive), known(h.ended, record.TimeLive)
+	}
 	reboot := func(h *hour, q holdfast.Quality) {
 		h.opened.Quality, h.ended.Quality = q, q
 		h.ended.Boot, h.ended.Mono = 2, 1000
