@@ -388,9 +388,9 @@ func printLedger(w io.Writer, list []cloud.Entry) {
 	}
 	t := newTable("ADDED", "BOOKING", "SITE", "ACCOUNT", ">DEBIT", ">CREDIT", "REVERSES")
 	for _, e := range list {
-		debit, credit := money(e.Amount, e.Currency), ""
+		debit, credit := exact(e.Amount, e.Currency), ""
 		if e.Amount < 0 {
-			debit, credit = "", money(-e.Amount, e.Currency)
+			debit, credit = "", exact(-e.Amount, e.Currency)
 		}
 		t.add(when(e.Added), e.Booking, string(e.Site), e.Account, debit, credit, e.Reverses)
 	}
@@ -405,9 +405,9 @@ func printBalances(w io.Writer, list []cloud.Balance) {
 	t := newTable("ACCOUNT", ">DEBIT", ">CREDIT")
 	for _, b := range list {
 		if b.Amount < 0 {
-			t.add(b.Account, "", money(-b.Amount, b.Currency))
+			t.add(b.Account, "", exact(-b.Amount, b.Currency))
 		} else {
-			t.add(b.Account, money(b.Amount, b.Currency), "")
+			t.add(b.Account, exact(b.Amount, b.Currency), "")
 		}
 	}
 	t.print(w)

@@ -273,11 +273,11 @@ RATE_TARIFF_MISSING  open   <when the test ran--->  north  <session-->  the sess
 docs/exceptions.md says what each code means and what to do.
 `)
 	b.like([]string{"ledger", "balance"}, `
-ACCOUNT            DEBIT    CREDIT
-receivable      7.21 EUR
-revenue.energy            5.56 EUR
-revenue.flat              0.50 EUR
-vat                       1.15 EUR
+ACCOUNT                DEBIT        CREDIT
+receivable      7.205748 EUR
+revenue.energy                5.555250 EUR
+revenue.flat                  0.500000 EUR
+vat                           1.150498 EUR
 `)
 	b.like([]string{"ledger", "--site", "south"}, "\nNothing matches.\n")
 	b.like([]string{"sessions", "--running=false", "--stage", "received"}, "\nNothing matches.\n")

@@ -111,6 +111,16 @@ func money(m holdfast.Micros, currency string) string {
 	return holdfast.Money{Currency: currency, Micros: m}.String()
 }
 
+// exact prints an amount with every digit that it has: in a ledger, columns must
+// add up for whoever adds them up.
+func exact(m holdfast.Micros, currency string) string {
+	sign, n := "", uint64(m)
+	if m < 0 {
+		sign, n = "-", -n
+	}
+	return fmt.Sprintf("%s%d.%06d %s", sign, n/1_000_000, n%1_000_000, currency)
+}
+
 // limitsText says in words what l allows; "" when it limits nothing.
 func limitsText(l holdfast.Limits) string {
 	var s []string
