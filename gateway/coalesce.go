@@ -81,6 +81,12 @@ func withCount(r record.Record, n int) record.Record {
 		b.Count = n
 	case *record.AccessDecided:
 		b.Count = n
+	case *record.ChargerSecurity:
+		b.Count = n
+	case *record.ChargerFirmware:
+		b.Count = n
+	case *record.ChargerReserved:
+		b.Count = n
 	case *record.ClockDoubted:
 		b.Count = n
 	case *record.LinkRoute:

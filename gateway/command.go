@@ -101,14 +101,11 @@ func (g *Gateway) answered(c *conn, k call, out ocpp.Outcome, detail string) {
 		g.emit(record.Record{Session: k.session, Charger: c.charger, Body: &record.CommandAnswered{ID: k.id, Status: out.Status, Detail: detail}})
 	}
 	if k.directive != "" {
-		outcome := "refused"
-		if out.Accepted {
-			outcome = "done"
-		}
-		if out.Status == "Timeout" || out.Status == "Disconnected" {
-			outcome = "unknown" // it may have been carried out: never sent again
-		}
-		g.emit(record.Record{Body: &record.DirectiveDone{ID: k.directive, Outcome: outcome, Detail: clip(out.Status + " " + detail)}})
+		g.conclude(c, k, out, detail)
+	}
+	if _, asked := k.command.(ocpp.GetTransactionStatus); asked {
+		g.still(k.session, out)
+		return
 	}
 	ses := g.state.Sessions[k.session]
 	t, throttle := k.command.(ocpp.Throttle)
@@ -136,7 +133,11 @@ func values(m map[string]string) (s string) {
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		s += fmt.Sprintf("%s=%s\n", k, m[k])
+		v := m[k]
+		if ocpp.SecretKey(k) {
+			v = "(hidden)"
+		}
+		s += fmt.Sprintf("%s=%s\n", k, v)
 	}
 	if len(s) > MaxValuesBytes {
 		s = s[:MaxValuesBytes]

@@ -57,7 +57,10 @@ type Config struct {
 	Dialects []ocpp.Dialect
 	Schemas  *ocpp.Schemas
 	Routes   uplink.Routes // the ways to the cloud
-	Lenient  bool          // schema violations in events are journaled and tolerated where the event still decodes
+	// AllowWeaker lets a charger come back with a lower security profile than it
+	// has used, and lets charger.call send it a lower one.
+	AllowWeaker bool
+	Lenient     bool // schema violations in events are journaled and tolerated where the event still decodes
 }
 
 // Validate refuses what the core could not run on.

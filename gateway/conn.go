@@ -63,6 +63,9 @@ func (g *Gateway) connected(in Connected) {
 		g.close(in.Conn, 1002, "no common OCPP version")
 		return
 	}
+	if g.downgraded(in) {
+		return
+	}
 	c := &conn{id: in.Conn, charger: in.Charger, dialect: d, proved: in.Proved, clock: connClock{since: g.now.Mono}}
 	if old := g.chargers[in.Charger]; old != nil {
 		if old.proved && !in.Proved {
@@ -72,6 +75,7 @@ func (g *Gateway) connected(in Connected) {
 		}
 		g.fence(old, "replaced by a newer connection")
 	}
+	g.secured(c.charger, in.Profile)
 	g.conns[c.id], g.chargers[c.charger] = c, c
 	g.counters.Connections++
 	g.flap(c.charger, true, holdfast.CauseNone, "")
@@ -81,6 +85,7 @@ func (g *Gateway) connected(in Connected) {
 		g.command(c, call{command: ocpp.Trigger{Message: "BootNotification"}})
 	}
 	for _, ses := range g.state.running(c.charger) {
+		g.askStill(c, ses)
 		g.command(c, call{command: ocpp.Trigger{Message: "MeterValues", EVSE: ses.EVSE()}, session: ses.ID})
 	}
 }
@@ -88,6 +93,7 @@ func (g *Gateway) connected(in Connected) {
 func (g *Gateway) fence(old *conn, why string) {
 	g.failCalls(old, "Disconnected")
 	delete(g.conns, old.id)
+	g.endCollections(func(col *collection) bool { return col.conn == old.id })
 	if g.chargers[old.charger] == old {
 		delete(g.chargers, old.charger)
 	}
@@ -110,6 +116,7 @@ func (g *Gateway) disconnected(in Disconnected) {
 			delete(g.asks, id)
 		}
 	}
+	g.endCollections(func(col *collection) bool { return col.conn == c.id })
 }
 
 func (g *Gateway) close(id ConnID, code int, reason string) {
@@ -221,7 +228,23 @@ func (g *Gateway) event(m message) ocpp.Answer {
 	case ocpp.Data:
 		g.note(m)
 		return ocpp.DataAnswer{Status: "UnknownVendorId"}
-	case ocpp.Security, ocpp.Progress, ocpp.Report, ocpp.Reservation, ocpp.LimitNotice, ocpp.Other:
+	case ocpp.Security:
+		return g.securityNews(m, ev)
+	case ocpp.Progress:
+		return g.progress(m, ev)
+	case ocpp.Reservation:
+		return g.reservationNews(m, ev)
+	case ocpp.Report:
+		if !g.report(m.conn, ev) {
+			g.note(m)
+		}
+		return ocpp.Done{}
+	case ocpp.Profiles:
+		if !g.profiles(m.conn, ev) {
+			g.note(m)
+		}
+		return ocpp.Done{}
+	case ocpp.LimitNotice, ocpp.Other:
 		g.note(m)
 		return ocpp.Done{}
 	}

@@ -38,6 +38,11 @@ func (g *Gateway) inFlight(id string) bool {
 			}
 		}
 	}
+	for _, col := range g.collecting {
+		if col.directive == id {
+			return true
+		}
+	}
 	return false
 }
 
@@ -75,6 +80,10 @@ func (g *Gateway) directive(d uplink.Directive) (outcome, detail string) {
 			return g.direct(d, b.Charger, ocpp.SendData{Vendor: b.Vendor, MessageID: b.MessageID, Data: b.Data})
 		})
 	default:
+		known := false
+		if known, err = g.device(d); known {
+			break
+		}
 		err = fmt.Errorf("this gateway does not know directives of kind %q", clip(string(d.Kind)))
 	}
 	if err != nil {

@@ -24,19 +24,20 @@ type Gateway struct {
 	next  map[holdfast.Journal]holdfast.Seq
 	epoch map[holdfast.Journal]holdfast.Epoch
 
-	line      *uplink.Line
-	router    *uplink.Router
-	route     uplink.Route // of the last hello
-	conns     map[ConnID]*conn
-	chargers  map[holdfast.ChargerID]*conn // the connection that counts
-	live      map[holdfast.SessionID]*live
-	asks      map[uint64]*ask
-	signs     map[uint64]holdfast.SessionID
-	lastID    uint64 // asks and signs
-	coalesced coalescer
-	keys      map[holdfast.TokenHash]seal.Key
-	tariffs   map[holdfast.Hash]*tariff.Tariff // parsed, by the hash of their statement
-	freed     map[evse]int64                   // EVSEs reported free with a session running: since (mono ms)
+	line       *uplink.Line
+	router     *uplink.Router
+	route      uplink.Route // of the last hello
+	conns      map[ConnID]*conn
+	chargers   map[holdfast.ChargerID]*conn // the connection that counts
+	live       map[holdfast.SessionID]*live
+	collecting []*collection // directives whose answer comes in parts, oldest first
+	asks       map[uint64]*ask
+	signs      map[uint64]holdfast.SessionID
+	lastID     uint64 // asks and signs
+	coalesced  coalescer
+	keys       map[holdfast.TokenHash]seal.Key
+	tariffs    map[holdfast.Hash]*tariff.Tariff // parsed, by the hash of their statement
+	freed      map[evse]int64                   // EVSEs reported free with a session running: since (mono ms)
 
 	free        int64 // bytes the evidence journal may grow by; -1: not told yet
 	checkpoint  checkpointing

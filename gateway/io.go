@@ -21,6 +21,7 @@ type Connected struct {
 	Charger holdfast.ChargerID
 	Version string // negotiated subprotocol
 	Proved  bool   // the peer proved the identity (profile >= 1); false only in a declared lab
+	Profile int    // OCPP security profile of the connection: 0 none, 1 password, 2 password over TLS
 	Remote  string // address, for the log and the record
 }
 

@@ -19,10 +19,11 @@ const StateVersion = 1
 
 // Labels that the core attaches to sessions.
 const (
-	LabelOCPP16 = "ocpp16.transaction_id" // ours, given to a 1.6 charger
-	LabelOCPP2  = "ocpp2.transaction_id"  // the station's own
-	LabelRemote = "ocpp2.remote_start_id"
-	LabelClaim  = "ocpp16.claimed_transaction_id" // what an orphaned stop named; nothing we gave
+	LabelOCPP16      = "ocpp16.transaction_id" // ours, given to a 1.6 charger
+	LabelOCPP2       = "ocpp2.transaction_id"  // the station's own
+	LabelRemote      = "ocpp2.remote_start_id"
+	LabelReservation = "ocpp.reservation_id"           // of the reservation that the start used up, as the charger says
+	LabelClaim       = "ocpp16.claimed_transaction_id" // what an orphaned stop named; nothing we gave
 )
 
 // A State is what a gateway knows for good: the fold of its evidence journal.
@@ -106,7 +107,8 @@ type Charger struct {
 	Clock     *record.ChargerClock          `json:"clock,omitempty"` // as last noted; nil: never off by much
 	BootedRan int64                         `json:"booted_ran_ms"`   // State.Time.RanMs at BootedAt
 	Up        bool                          `json:"up"`
-	Registers map[string]holdfast.WattHours `json:"registers"` // last trusted register, by EVSE
+	Security  int                           `json:"security,omitempty"` // the highest security profile that it has used, from 2 on
+	Registers map[string]holdfast.WattHours `json:"registers"`          // last trusted register, by EVSE
 	Native    *NativeState                  `json:"native,omitempty"`
 }
 
@@ -179,6 +181,8 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 		s.charger(r.Charger).Up = b.Up
 	case *record.ChargerClock:
 		s.charger(r.Charger).Clock = b
+	case *record.ChargerSecured:
+		s.charger(r.Charger).Security = b.Profile
 	case *record.ChargerReadiness, *record.ChargerList:
 		s.applyNative(r)
 	case *record.StatementInstalled:

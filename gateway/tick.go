@@ -12,6 +12,7 @@ import (
 func (g *Gateway) tick() {
 	g.clockCheck()
 	g.timeouts()
+	g.collectTick()
 	g.expireAsks()
 	g.lapse()
 	for _, ses := range g.state.allRunning() {

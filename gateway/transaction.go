@@ -144,6 +144,9 @@ func (g *Gateway) opening(m message, tx ocpp.Transaction, d *Decision) *record.S
 	if tx.RemoteID != nil {
 		b.Labels[LabelRemote] = strconv.Itoa(*tx.RemoteID)
 	}
+	if tx.Reserved != nil {
+		b.Labels[LabelReservation] = strconv.Itoa(*tx.Reserved)
+	}
 	return b
 }
 

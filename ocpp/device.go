@@ -33,6 +33,14 @@ type Report struct {
 	Values  map[string]string // actual values by key, as [GetConfig] spells keys
 }
 
+// Profiles is a part of a ReportChargingProfiles (2.x): what profiles a charger
+// holds, in the version's words.
+type Profiles struct {
+	Request int
+	More    bool // further parts follow (tbc)
+	Body    json.RawMessage
+}
+
 // Reservation is a ReservationStatusUpdate (2.x).
 type Reservation struct {
 	ID     int
@@ -50,6 +58,7 @@ type LimitNotice struct {
 func (Security) event()    {}
 func (Progress) event()    {}
 func (Report) event()      {}
+func (Profiles) event()    {}
 func (Reservation) event() {}
 func (LimitNotice) event() {}
 
@@ -206,6 +215,13 @@ type UpdateFirmware struct {
 	WaitS       int
 }
 
+// GetProfiles is GetChargingProfiles (2.x): the answer comes as [Profiles]
+// events.
+type GetProfiles struct {
+	Request int
+	EVSE    *int // nil: any
+}
+
 // GetReport is GetBaseReport (2.x): the answer comes as [Report] events.
 type GetReport struct {
 	Request int
@@ -239,6 +255,7 @@ func (Reserve) command()              {}
 func (CancelReservation) command()    {}
 func (GetLog) command()               {}
 func (UpdateFirmware) command()       {}
+func (GetProfiles) command()          {}
 func (GetReport) command()            {}
 func (GetTransactionStatus) command() {}
 func (Invoke) command()               {}

@@ -73,6 +73,8 @@ func TestDeviceCommands(t *testing.T) {
 		{ocpp.CancelReservation{ID: 4}, want{`CancelReservation {"reservationId":4}`, `CancelReservation {"reservationId":4}`}},
 		{ocpp.CancelReservation{ID: -1}, want{`!`, `!`}},
 		{ocpp.GetReport{Request: 3, Base: "FullInventory"}, want{``, `GetBaseReport {"requestId":3,"reportBase":"FullInventory"}`}},
+		{ocpp.GetProfiles{Request: 3, EVSE: number(0)}, want{``, `GetChargingProfiles {"requestId":3,"evseId":0,"chargingProfile":{"chargingLimitSource":["CSO","EMS","Other","SO"]}}`}},
+		{ocpp.GetProfiles{Request: -1}, want{``, `!`}},
 		{ocpp.GetReport{Base: "Everything"}, want{``, `!`}},
 		{ocpp.GetTransactionStatus{ID: "TX-1"}, want{``, `GetTransactionStatus {"transactionId":"TX-1"}`}},
 		{ocpp.GetTransactionStatus{}, want{``, `GetTransactionStatus {}`}},

@@ -152,6 +152,8 @@ func samplePayload(v ocpp.Version, action string) string {
 		return `{"status":"Idle"}`
 	case "NotifyReport":
 		return `{"requestId":1,"seqNo":0}`
+	case "ReportChargingProfiles":
+		return `{"requestId":1,"evseId":1,"chargingLimitSource":"CSO","chargingProfile":[]}`
 	case "ReservationStatusUpdate":
 		return `{"reservationId":1,"reservationUpdateStatus":"Expired"}`
 	case "SecurityEventNotification":

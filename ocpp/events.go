@@ -74,6 +74,7 @@ type Transaction struct {
 	Reason    string // stop reason in the dialect's word; "" reads as Local
 	State     string // 2.0.1 chargingState
 	RemoteID  *int   // 2.0.1 remoteStartId
+	Reserved  *int   // reservationId that it uses up; nil when not said
 	Readings  []holdfast.Reading
 }
 

@@ -1,6 +1,8 @@
 package record
 
 import (
+	"encoding/json"
+
 	"github.com/holdfast-ev/holdfast"
 )
 
@@ -8,7 +10,7 @@ import (
 func Kinds() []Body {
 	return []Body{
 		&GatewayBooted{}, &GatewayStopped{}, &EpochOpened{}, &LinkChanged{}, &LinkRoute{}, &LinkUsage{}, &TimeFloorRaised{}, &ClockChanged{}, &ClockDoubted{}, &StorageChanged{},
-		&SnapshotTaken{}, &SegmentQuarantined{}, &ChargerBooted{}, &ChargerLink{}, &ChargerReadiness{}, &ChargerList{}, &SecurityEvent{},
+		&SnapshotTaken{}, &SegmentQuarantined{}, &ChargerBooted{}, &ChargerLink{}, &ChargerReadiness{}, &ChargerList{}, &ChargerSecurity{}, &ChargerFirmware{}, &ChargerReserved{}, &ChargerSecured{}, &SecurityEvent{},
 		&StatementInstalled{}, &DirectiveDone{},
 		&AccessDecided{}, &AccessLapsed{}, &ExposureSettled{}, &SessionOpened{}, &SessionAuthorized{}, &SessionReading{}, &SessionLimited{}, &SessionLabelled{},
 		&SessionEnded{}, &StopOrphaned{}, &CommandSent{}, &CommandAnswered{}, &ExceptionRaised{}, &ReceiptIssued{},
@@ -55,6 +57,14 @@ func newBody(t Type) Body {
 		return &ChargerList{}
 	case "charger.clock":
 		return &ChargerClock{}
+	case "charger.security":
+		return &ChargerSecurity{}
+	case "charger.firmware":
+		return &ChargerFirmware{}
+	case "charger.reserved":
+		return &ChargerReserved{}
+	case "charger.secured":
+		return &ChargerSecured{}
 	case "security.event":
 		return &SecurityEvent{}
 	case "statement.installed":
@@ -254,6 +264,10 @@ type DirectiveDone struct {
 	ID      string `json:"id"`
 	Outcome string `json:"outcome"` // "done", "refused", "expired", "unknown" (restarted before the charger answered)
 	Detail  string `json:"detail,omitempty"`
+
+	// Result is the charger's answer where one was asked for: values by key, a
+	// schedule, the parts of a report; at most 64 KiB.
+	Result json.RawMessage `json:"result,omitempty"`
 }
 
 // Access.

@@ -180,6 +180,7 @@ const ReasonPrefix = "Holdfast."
 // The reasons for closing a session without a stop message.
 const (
 	ReasonReplaced = ReasonPrefix + "Replaced" // another session began on the same EVSE
+	ReasonGone     = ReasonPrefix + "Gone"     // the charger says that it is not running and that nothing about it waits to be sent (2.0.1 E14)
 	ReasonFreed    = ReasonPrefix + "Freed"    // the charger booted or reports the EVSE free, and sent no stop in time
 )
 

@@ -178,7 +178,7 @@ func (a *agent) coreConfig() gateway.Config {
 		Gateway: a.keys.Gateway, Site: a.keys.Site, Software: a.software,
 		Chargers: make(map[holdfast.ChargerID]gateway.ChargerConfig, len(a.cfg.Chargers)), HeartbeatS: int(a.cfg.HeartbeatSeconds),
 		TokenKey: a.keys.TokenKey[:], SealKey: a.keys.SealKey, StatementKey: a.keys.StatementKey,
-		Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}, v2.Dialect{Speaks: ocpp.V21}}, Schemas: ocpp.NewSchemas(), Lenient: a.cfg.OCPP.Lenient,
+		Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}, v2.Dialect{Speaks: ocpp.V21}}, Schemas: ocpp.NewSchemas(), Lenient: a.cfg.OCPP.Lenient, AllowWeaker: a.cfg.OCPP.AllowWeakerSecurity,
 		Routes: a.cfg.routes(a.keys),
 	}
 	for _, ch := range a.cfg.Chargers {

@@ -157,6 +157,10 @@ type OCPPConfig struct {
 	// be understood: it is acted on, and the violation is journaled. Default
 	// false: such a message is answered with an error, as the standard says.
 	Lenient bool `yaml:"lenient"`
+	// AllowWeakerSecurity lets a charger that has connected over TLS come back
+	// without, and lets charger.call send it a lower security profile. Default
+	// false: both are refused.
+	AllowWeakerSecurity bool `yaml:"allow_weaker_security"`
 }
 
 // A LocalConfig is the API on this machine.

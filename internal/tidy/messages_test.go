@@ -65,6 +65,7 @@ FirmwareStatusNotification {"status":"Installed"}
 LogStatusNotification {"status":"Uploaded","requestId":1}
 NotifyChargingLimit {"chargingLimit":{"chargingLimitSource":"EMS"}}
 NotifyReport {"requestId":1,"generatedAt":"2026-09-21T14:13:25Z","seqNo":0}
+ReportChargingProfiles {"requestId":1,"evseId":1,"chargingLimitSource":"CSO","chargingProfile":[{"id":1,"stackLevel":0,"chargingProfilePurpose":"TxProfile","chargingProfileKind":"Relative","chargingSchedule":[{"id":1,"chargingRateUnit":"A","chargingSchedulePeriod":[{"startPeriod":0,"limit":6}]}]}]}
 PublishFirmwareStatusNotification {"status":"Published","requestId":1,"location":["http://x"]}
 ReservationStatusUpdate {"reservationId":1,"reservationUpdateStatus":"Expired"}
 SecurityEventNotification {"type":"FirmwareUpdated","timestamp":"2026-09-21T14:13:25Z"}`,

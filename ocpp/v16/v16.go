@@ -253,6 +253,9 @@ func start(o ocpp.Object, _ []byte) (ocpp.Event, *ocpp.Error) {
 		return nil, err
 	}
 	t.Readings = []holdfast.Reading{r}
+	if n, ok := o.Int("reservationId"); ok {
+		t.Reserved = &n
+	}
 	return t, nil
 }
 

@@ -57,7 +57,7 @@ func TestEvents(t *testing.T) {
 		{"StatusNotification", `{"connectorId":0,"errorCode":"NoError","status":"Available","timestamp":""}`,
 			ocpp.Status{Status: ocpp.Available, Detail: "Available"}},
 		{"StartTransaction", `{"connectorId":2,"idTag":"04A1B2C3","meterStart":910031,"timestamp":"2026-05-04T10:00:00Z","reservationId":4}`,
-			ocpp.Transaction{Kind: ocpp.TxStarted, EVSE: 2, Connector: 1, Token: &card, At: at, AtRaw: "2026-05-04T10:00:00Z",
+			ocpp.Transaction{Kind: ocpp.TxStarted, EVSE: 2, Connector: 1, Token: &card, At: at, AtRaw: "2026-05-04T10:00:00Z", Reserved: request(4),
 				Readings: []holdfast.Reading{{At: at, Context: holdfast.ContextBegin, Register: wh(910031)}}}},
 		{"StopTransaction", `{"transactionId":17,"idTag":"04A1B2C3","meterStop":910114,"timestamp":"2026-05-04T10:00:00Z","reason":"EVDisconnected"}`,
 			ocpp.Transaction{Kind: ocpp.TxEnded, ID: "17", Token: &card, At: at, AtRaw: "2026-05-04T10:00:00Z", Reason: "EVDisconnected",

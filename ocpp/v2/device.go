@@ -38,6 +38,9 @@ func (d Dialect) device(c ocpp.Command) (action string, payload []byte, err erro
 	case ocpp.UpdateFirmware:
 		action = "UpdateFirmware"
 		payload, err = firmware(c)
+	case ocpp.GetProfiles:
+		action = "GetChargingProfiles"
+		payload, err = getProfiles(c)
 	case ocpp.GetReport:
 		action = "GetBaseReport"
 		payload, err = getReport(c)

@@ -2,6 +2,7 @@ package v2
 
 import (
 	"encoding/json"
+	"math"
 
 	"github.com/holdfast-ev/holdfast/ocpp"
 )
@@ -97,4 +98,21 @@ func composite(c ocpp.GetComposite) ([]byte, error) {
 		Unit     string `json:"chargingRateUnit,omitempty"`
 		EVSE     int    `json:"evseId"`
 	}{c.DurationS, string(c.Unit), c.EVSE}), nil
+}
+
+// getProfiles asks for all of one purpose or another; the criteria are never
+// left out altogether (K09.FR.03).
+func getProfiles(c ocpp.GetProfiles) ([]byte, error) {
+	if c.Request < 0 || c.Request > math.MaxInt32 || c.EVSE != nil && *c.EVSE < 0 {
+		return nil, ocpp.Wrong("request %d", c.Request)
+	}
+	return ocpp.Marshal(struct {
+		Request  int  `json:"requestId"`
+		EVSE     *int `json:"evseId,omitempty"`
+		Criteria struct {
+			Sources []string `json:"chargingLimitSource"`
+		} `json:"chargingProfile"`
+	}{Request: c.Request, EVSE: c.EVSE, Criteria: struct {
+		Sources []string `json:"chargingLimitSource"`
+	}{[]string{"CSO", "EMS", "Other", "SO"}}}), nil
 }

@@ -46,6 +46,17 @@ func keyOf(o ocpp.Object) string {
 	return ocpp.JoinKey(name, component.Text("instance"), variable.Text("name"), variable.Text("instance"))
 }
 
+// profiles reads a ReportChargingProfiles: a part of the answer to
+// GetChargingProfiles (K09).
+func profiles(o ocpp.Object, payload []byte) (ocpp.Event, *ocpp.Error) {
+	r := ocpp.Profiles{More: o.Bool("tbc"), Body: payload}
+	var ok bool
+	if r.Request, ok = o.Int("requestId"); !ok {
+		return nil, ocpp.Missing("/requestId")
+	}
+	return r, nil
+}
+
 func reservation(o ocpp.Object, _ []byte) (ocpp.Event, *ocpp.Error) {
 	id, ok := o.Int("reservationId")
 	if !ok {

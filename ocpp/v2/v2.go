@@ -69,7 +69,7 @@ func messages() []ocpp.Message {
 		{Action: "Get15118EVCertificate", FromCS: true, Event: "Other"},
 		{Action: "GetBaseReport", FromCSMS: true, Command: "GetReport"},
 		{Action: "GetCertificateStatus", FromCS: true, Event: "Other"},
-		{Action: "GetChargingProfiles", FromCSMS: true, Command: "Invoke"},
+		{Action: "GetChargingProfiles", FromCSMS: true, Command: "GetProfiles"},
 		{Action: "GetCompositeSchedule", FromCSMS: true, Command: "GetComposite"},
 		{Action: "GetDisplayMessages", FromCSMS: true, Command: "Invoke"},
 		{Action: "GetInstalledCertificateIds", FromCSMS: true, Command: "Invoke"},
@@ -93,7 +93,7 @@ func messages() []ocpp.Message {
 		{Action: "NotifyReport", FromCS: true, Event: "Report"},
 		{Action: "PublishFirmware", FromCSMS: true, Command: "Invoke"},
 		{Action: "PublishFirmwareStatusNotification", FromCS: true, Event: "Progress"},
-		{Action: "ReportChargingProfiles", FromCS: true, Event: "Other"},
+		{Action: "ReportChargingProfiles", FromCS: true, Event: "Profiles"},
 		{Action: "RequestStartTransaction", FromCSMS: true, Command: "RemoteStart"},
 		{Action: "RequestStopTransaction", FromCSMS: true, Command: "RemoteStop"},
 		{Action: "ReservationStatusUpdate", FromCS: true, Event: "Reservation"},
@@ -152,6 +152,8 @@ func events(action string) func(ocpp.Object, []byte) (ocpp.Event, *ocpp.Error) {
 		return report
 	case "PublishFirmwareStatusNotification":
 		return progress("publish")
+	case "ReportChargingProfiles":
+		return profiles
 	case "ReservationStatusUpdate":
 		return reservation
 	case "SecurityEventNotification":
@@ -285,6 +287,9 @@ func optional(t *ocpp.Transaction, o, info ocpp.Object) *ocpp.Error {
 	}
 	if id, ok := info.Int("remoteStartId"); ok {
 		t.RemoteID = &id
+	}
+	if id, ok := o.Int("reservationId"); ok {
+		t.Reserved = &id
 	}
 	evse := o.Object("evse")
 	if evse == nil {
