@@ -38,7 +38,7 @@ func (g *Gateway) sendCall(c *conn) {
 			g.answered(c, k, ocpp.Outcome{Status: "Invalid"}, bad.Error())
 			continue
 		}
-		if _, trigger := k.command.(ocpp.Trigger); !trigger || k.directive != "" {
+		if !k.quiet() {
 			g.emit(record.Record{Session: k.session, Charger: c.charger, Body: &record.CommandSent{ID: k.id, Action: action, Directive: k.directive}})
 		}
 		c.sent = g.now.Mono + 1
@@ -92,9 +92,20 @@ func clip(s string) string {
 	return s
 }
 
+// quiet reports whether a command is no record of its own: questions that change
+// nothing, and what charger.readiness and charger.list tell of.
+func (k call) quiet() bool {
+	_, trigger := k.command.(ocpp.Trigger)
+	return k.native || trigger && k.directive == ""
+}
+
 // answered draws the consequences of a command's outcome.
 func (g *Gateway) answered(c *conn, k call, out ocpp.Outcome, detail string) {
-	if _, trigger := k.command.(ocpp.Trigger); !trigger || k.directive != "" {
+	if k.native {
+		g.nativeAnswered(c, k, out)
+		return
+	}
+	if !k.quiet() {
 		if detail == "" && len(out.Values) > 0 {
 			detail = values(out.Values)
 		}

@@ -35,6 +35,7 @@ const (
 // A ChargerConfig is what a gateway knows of a charger beforehand.
 type ChargerConfig struct {
 	MaxPower holdfast.Watts // per connector; 0 unknown: then 350 kW is assumed as the worst
+	Native   *NativeConfig  // in place of the site's; nil: the site's
 }
 
 // AssumedPower is the worst case for a connector of unknown power.
@@ -60,7 +61,8 @@ type Config struct {
 	// AllowWeaker lets a charger come back with a lower security profile than it
 	// has used, and lets charger.call send it a lower one.
 	AllowWeaker bool
-	Lenient     bool // schema violations in events are journaled and tolerated where the event still decodes
+	Native      *NativeConfig // how chargers are prepared for a time without the gateway; nil: they are left alone
+	Lenient     bool          // schema violations in events are journaled and tolerated where the event still decodes
 }
 
 // Validate refuses what the core could not run on.
@@ -74,6 +76,11 @@ func (c *Config) Validate() error {
 	if len(c.Chargers) > MaxChargers {
 		return fmt.Errorf("%d chargers, at most %d on one gateway", len(c.Chargers), MaxChargers)
 	}
+	if c.Native != nil {
+		if err := c.Native.Validate(); err != nil {
+			return err
+		}
+	}
 	if len(c.TokenKey) < 16 {
 		return fmt.Errorf("token key of %d bytes, want at least 16: enrol the gateway", len(c.TokenKey))
 	}
@@ -83,6 +90,11 @@ func (c *Config) Validate() error {
 	for id, ch := range c.Chargers {
 		if ch.MaxPower < 0 || ch.MaxPower > 10_000_000 {
 			return fmt.Errorf("charger %s: max power %d W, want 0 to 10000000", id, ch.MaxPower)
+		}
+		if ch.Native != nil {
+			if err := ch.Native.Validate(); err != nil {
+				return fmt.Errorf("charger %s: %w", id, err)
+			}
 		}
 	}
 	return nil

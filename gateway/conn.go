@@ -42,6 +42,7 @@ type call struct {
 	command   ocpp.Command
 	directive string
 	session   holdfast.SessionID // the session that it is about, if any
+	native    bool               // of the preparation for a time without us; see nativeAnswered
 }
 
 // replay remembers an answer, so that a message that comes again with the same
@@ -84,6 +85,7 @@ func (g *Gateway) connected(in Connected) {
 		// It will boot, or believes that it has: then ask it who it is.
 		g.command(c, call{command: ocpp.Trigger{Message: "BootNotification"}})
 	}
+	g.nativeConnected(c.charger)
 	for _, ses := range g.state.running(c.charger) {
 		g.askStill(c, ses)
 		g.command(c, call{command: ocpp.Trigger{Message: "MeterValues", EVSE: ses.EVSE()}, session: ses.ID})
@@ -294,5 +296,6 @@ func (g *Gateway) boot(m message, ev ocpp.Boot) ocpp.Answer {
 	if known == nil || known.Boot != b || g.since(known.BootedAt, known.BootedRan) >= CoalesceMillis {
 		g.emit(record.Record{Charger: m.conn.charger, Body: &b})
 	}
+	g.nativeBooted(m.conn.charger)
 	return ocpp.BootAnswer{Status: "Accepted", Now: g.clock(), IntervalS: g.cfg.heartbeat()}
 }

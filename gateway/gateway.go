@@ -53,6 +53,7 @@ type Gateway struct {
 	pruned      int64        // mono ms of the last pruning
 	repair      repairing
 	usageNoted  map[string]int64 // mono ms of the last record of a link's usage
+	natives     natives
 	stopping    bool
 }
 
@@ -198,6 +199,8 @@ func (g *Gateway) Step(now holdfast.Instant, in Input) {
 	case SnapshotStored:
 		g.emit(record.Record{Body: &record.SnapshotTaken{Size: in.Size, Hash: in.Hash}})
 		g.snapshots = append(g.snapshots, in.Size)
+	case Book:
+		g.took(in)
 	case Quit:
 		g.quit()
 	default:

@@ -151,6 +151,15 @@ type SnapshotStored struct {
 	Hash holdfast.Hash
 }
 
+// Book: an answer to a [BookRequest]. It holds tokens in clear: nothing of it
+// may be logged.
+type Book struct {
+	Version uint64 // of the access list that the tokens are on
+	Tokens  []uplink.BookToken
+	Stored  bool   // it is the copy on this disk; Version 0: there is none
+	Err     string // "" when it worked
+}
+
 // Quit: the process is asked to end in order. The core notes it, so that the
 // next boot knows that this one did not end in a power cut.
 type Quit struct{}
@@ -173,6 +182,7 @@ func (Unreadable) input()       {}
 func (SegmentDamaged) input()   {}
 func (Fetched) input()          {}
 func (SnapshotStored) input()   {}
+func (Book) input()             {}
 func (Quit) input()             {}
 
 // Ready is what the core wants done, in this order: Keys and Records are
@@ -193,6 +203,8 @@ type Ready struct {
 	Upload     *Upload
 	Fetch      *Fetch
 	Prune      []Prune
+	Book       *BookRequest
+	KeepBook   *KeepBook
 
 	// Restart asks the loop to discard this core and recover into a new epoch:
 	// the cloud holds records that this disk has lost.
@@ -257,6 +269,20 @@ type Fetch struct {
 	Epoch   holdfast.Epoch
 	First   holdfast.Seq
 	To      holdfast.Seq
+}
+
+// A BookRequest asks for the tokens of the site's access list in clear; the
+// shell answers with [Book]. At most one is under way.
+type BookRequest struct {
+	Stored  bool   // the copy on this disk, if there is one
+	Version uint64 // otherwise: from the cloud, of this version of the list
+}
+
+// A KeepBook is to be written to the disk, sealed, in place of what is there. It
+// may get lost: the book is asked for again.
+type KeepBook struct {
+	Version uint64
+	Tokens  []uplink.BookToken
 }
 
 // A Prune says that records before Before are reconciled and past the backup

@@ -102,6 +102,7 @@ type ChargerStatus struct {
 	Model      string                       `json:"model,omitempty"`
 	Firmware   string                       `json:"firmware,omitempty"`
 	Connectors map[int]ocpp.ConnectorStatus `json:"connectors,omitempty"` // as last reported on this connection
+	Native     NativeStatus                 `json:"native"`               // how it would cope without the gateway
 }
 
 // SessionStatus is one running session in a [Status].
@@ -157,7 +158,7 @@ func (g *Gateway) service(s Status) (ChargingState, string) {
 }
 
 func (g *Gateway) chargerStatus(id holdfast.ChargerID) ChargerStatus {
-	cs := ChargerStatus{ID: id}
+	cs := ChargerStatus{ID: id, Native: g.nativeStatus(id)}
 	if known := g.state.Chargers[id]; known != nil {
 		cs.Version, cs.Vendor, cs.Model, cs.Firmware = known.Boot.Version, known.Boot.Vendor, known.Boot.Model, known.Boot.Firmware
 	}

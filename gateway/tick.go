@@ -23,6 +23,7 @@ func (g *Gateway) tick() {
 	g.noteUsage(false)
 	g.settle()
 	g.space()
+	g.nativeTick()
 	g.pruneTick()
 }
 

@@ -26,7 +26,8 @@ type NativeVariable struct {
 // written before the first message of an update, which takes its version for
 // good, and when the outcome is known. It names no token.
 type ChargerList struct {
-	Version  int32         `json:"version"` // of the charger's list after the update; rises with each one
+	Version  int32         `json:"version"` // of the charger's list after the update
+	Taken    int32         `json:"taken"`   // the highest version that was ever sent to this charger; none is used twice
 	Outcome  ListOutcome   `json:"outcome"`
 	Full     bool          `json:"full"`               // the list was replaced; otherwise entries were put and removed
 	Count    int           `json:"count"`              // entries that the charger holds after the update

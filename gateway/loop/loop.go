@@ -38,6 +38,10 @@ type Shell interface {
 	// Fetch answers with gateway.Fetched. A copy beyond [MaxRepairBytes] is an
 	// error.
 	Fetch(gateway.Fetch)
+	// Book answers with gateway.Book.
+	Book(gateway.BookRequest)
+	// KeepBook writes the tokens down, sealed; it answers nothing.
+	KeepBook(gateway.KeepBook)
 }
 
 // A RestartError says that the core must be opened again in a new epoch.
@@ -258,6 +262,12 @@ func (l *Loop) release(r *gateway.Ready) {
 	}
 	if r.Fetch != nil {
 		l.shell.Fetch(*r.Fetch)
+	}
+	if r.KeepBook != nil {
+		l.shell.KeepBook(*r.KeepBook)
+	}
+	if r.Book != nil {
+		l.shell.Book(*r.Book)
 	}
 }
 

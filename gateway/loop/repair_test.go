@@ -99,6 +99,9 @@ func (c *cloud) upload(s *site, u gateway.Upload, slice []byte) {
 }
 
 // Fetch implements loop.Shell.
+func (s *site) Book(gateway.BookRequest)  {}
+func (s *site) KeepBook(gateway.KeepBook) {}
+
 func (s *site) Fetch(f gateway.Fetch) {
 	c := s.cloud
 	if c == nil {
