@@ -44,6 +44,7 @@ type agent struct {
 	link     *cloudLink
 	ways     []*way // local links
 	signer   *signer
+	book     *bookKeeper
 	cursors  *cursors
 	metrics  *linkMetrics
 	inspect  *inspector
@@ -96,6 +97,7 @@ func newAgent(cfg *Config, software string, log *slog.Logger, keys *Identity) (*
 	a.chargers = newChargerServer(cfg, log, subprotocols(), a.engine.feed)
 	a.link = newCloudLink(log, paths, a.clock, keys.StatementKey)
 	a.signer = newSigner(log, keys.Signer)
+	a.book = &bookKeeper{log: log, path: filepath.Join(cfg.Dir, bookFile), key: keys.SealKey}
 	a.ntp = newNTPClient(log, a.clock, cfg.Time.NTP, a.input)
 	a.inspect = newInspector(log, a.engine, func(j holdfast.Journal) (journal.FS, error) {
 		return durable.OpenDir(filepath.Join(cfg.Dir, map[holdfast.Journal]string{holdfast.Evidence: evidenceDir, holdfast.Telemetry: telemetryDir}[j]))
@@ -110,7 +112,7 @@ func (a *agent) open(f *feed) (*core, error) {
 		return nil, err
 	}
 	a.clock.Reboot(boot)
-	sh := &shell{feed: f, chargers: a.chargers, link: a.link, signer: a.signer}
+	sh := &shell{feed: f, chargers: a.chargers, link: a.link, signer: a.signer, book: a.book}
 	o, err := a.options(boot, sh)
 	if err != nil {
 		return nil, err
@@ -179,10 +181,10 @@ func (a *agent) coreConfig() gateway.Config {
 		Chargers: make(map[holdfast.ChargerID]gateway.ChargerConfig, len(a.cfg.Chargers)), HeartbeatS: int(a.cfg.HeartbeatSeconds),
 		TokenKey: a.keys.TokenKey[:], SealKey: a.keys.SealKey, StatementKey: a.keys.StatementKey,
 		Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}, v2.Dialect{Speaks: ocpp.V21}}, Schemas: ocpp.NewSchemas(), Lenient: a.cfg.OCPP.Lenient, AllowWeaker: a.cfg.OCPP.AllowWeakerSecurity,
-		Routes: a.cfg.routes(a.keys),
+		Routes: a.cfg.routes(a.keys), Native: a.cfg.Native.core(),
 	}
 	for _, ch := range a.cfg.Chargers {
-		c.Chargers[holdfast.ChargerID(ch.ID)] = gateway.ChargerConfig{MaxPower: holdfast.Watts(ch.MaxPowerW)}
+		c.Chargers[holdfast.ChargerID(ch.ID)] = gateway.ChargerConfig{MaxPower: holdfast.Watts(ch.MaxPowerW), Native: ch.Native.core(c.Native)}
 	}
 	if b, err := json.Marshal(a.cfg); err == nil { // plain data; it always works
 		c.ConfigHash = sha256.Sum256(b)

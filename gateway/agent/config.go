@@ -55,6 +55,9 @@ type Config struct {
 	Storage StorageConfig `yaml:"storage"`
 	// Time says where a hint of the time may come from.
 	Time TimeConfig `yaml:"time"`
+	// Native says how chargers are prepared for a time without the gateway:
+	// docs/native.md.
+	Native NativeConfig `yaml:"native"`
 	// Chargers lists every charger that may connect, at most 500.
 	Chargers []ChargerConfig `yaml:"chargers"`
 }
@@ -201,6 +204,42 @@ type TimeConfig struct {
 	NTP []string `yaml:"ntp"`
 }
 
+// A NativeConfig says how chargers are prepared for a time without the gateway.
+type NativeConfig struct {
+	// Mode is keep (a charger's own settings are read and set, and its local list
+	// follows the site's access list), watch (they are read and shown) or off.
+	// Default keep.
+	Mode string `yaml:"mode"`
+	// UnknownOffline lets a charger that is alone accept drivers whom it does not
+	// know. Default false.
+	UnknownOffline bool `yaml:"unknown_offline"`
+	// Cache lets chargers remember verdicts in their authorisation caches, which
+	// then also holds drivers whom only the cloud may accept. Default false: the
+	// local list alone says who may charge.
+	Cache bool `yaml:"cache"`
+	// MessageAttempts is how often a charger must try at least before it throws a
+	// transaction message away, 1 to 1000. Default 30.
+	MessageAttempts int64 `yaml:"message_attempts"`
+	// RetrySeconds is the most that a charger may wait between two tries, 1 to
+	// 3600 s. Default 60.
+	RetrySeconds int64 `yaml:"retry_seconds"`
+	// ListMax is how many entries a charger's list may have, 1 to 10000. Default:
+	// what the charger says, else 1000.
+	ListMax int64 `yaml:"list_max"`
+}
+
+// A ChargerNativeConfig is what one charger needs otherwise than the site.
+type ChargerNativeConfig struct {
+	// Mode is as native.mode. Default: the site's.
+	Mode string `yaml:"mode"`
+	// MessageAttempts is as native.message_attempts. Default: the site's.
+	MessageAttempts int64 `yaml:"message_attempts"`
+	// RetrySeconds is as native.retry_seconds. Default: the site's.
+	RetrySeconds int64 `yaml:"retry_seconds"`
+	// ListMax is as native.list_max. Default: the site's.
+	ListMax int64 `yaml:"list_max"`
+}
+
 // A ChargerConfig is one charger that may connect.
 type ChargerConfig struct {
 	// ID is the identity in the charger's URL: 1 to 48 printable characters
@@ -214,6 +253,8 @@ type ChargerConfig struct {
 	// energy and money are kept by assuming that much. Default: unknown, and then
 	// 350000 is assumed, which makes offline limits bite early.
 	MaxPowerW int64 `yaml:"max_power_w"`
+	// Native is what this charger needs otherwise than the site does.
+	Native ChargerNativeConfig `yaml:"native"`
 }
 
 // Defaults of a [Config], as its fields document them.
@@ -383,6 +424,7 @@ func (c *Config) Validate() error {
 	k.span("storage.telemetry_mib", c.Storage.TelemetryMiB, 4, 65_536, "MiB")
 	k.span("storage.keep_free_mib", c.Storage.KeepFreeMiB, 1, 65_536, "MiB")
 	k.span("storage.segment_kib", c.Storage.SegmentKiB, 4, journal.MaxSegmentBytes>>10, "KiB")
+	c.Native.check(k)
 	c.checkChargers(k)
 	if len(k.problems) > 0 {
 		return &ConfigError{k.problems}
@@ -469,5 +511,6 @@ func (c *Config) checkChargers(k *checker) {
 			k.wrong(path+".password_hash", "%v", err)
 		}
 		k.span(path+".max_power_w", ch.MaxPowerW, 1, MaxPowerW, "W")
+		ch.Native.check(k, path+".native")
 	}
 }

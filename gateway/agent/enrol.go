@@ -245,7 +245,7 @@ func retire(dir string) (string, error) {
 		old = string(id.Gateway)
 	}
 	to := ""
-	for _, name := range []string{enrolmentFile, keysDir, evidenceDir, telemetryDir, snapshotsDir, bootFile, cursorsFile, publicKeyFile} {
+	for _, name := range []string{enrolmentFile, keysDir, evidenceDir, telemetryDir, snapshotsDir, bootFile, bookFile, cursorsFile, publicKeyFile} {
 		from := filepath.Join(dir, name)
 		if !exists(from) {
 			continue

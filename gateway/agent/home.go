@@ -19,6 +19,7 @@ const (
 	telemetryDir  = "telemetry"
 	snapshotsDir  = "snapshots"
 	keysDir       = "keys"
+	bookFile      = "tokens.book"   // the site's tokens for the chargers' own lists, sealed; may be deleted
 	bootFile      = "boot"          // number of the last boot, decimal
 	enrolmentFile = "enrolled.yaml" // who this gateway is
 	publicKeyFile = "gateway.pub"   // PEM, PKIX: verifies this gateway's checkpoints

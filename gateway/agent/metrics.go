@@ -111,6 +111,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	clockMetrics(r, gauge, count)
 	collectLinks(out, r)
+	nativeMetrics(r, gauge)
 	for k, n := range r.counters.Transitions {
 		count("holdfast_link_transitions_total", "Changes of the link state.", float64(n), string(k.From), string(k.To), string(k.Cause))("from", "to", "cause")
 	}

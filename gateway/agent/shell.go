@@ -14,6 +14,7 @@ type shell struct {
 	chargers *chargerServer
 	link     *cloudLink
 	signer   *signer
+	book     *bookKeeper
 	now      []gateway.Input // answers that were known at once
 }
 
@@ -64,3 +65,9 @@ func (s *shell) Upload(u gateway.Upload, slice []byte) { s.link.upload(s.feed, u
 
 // Fetch implements loop.Shell.
 func (s *shell) Fetch(f gateway.Fetch) { s.link.fetch(s.feed, f) }
+
+// Book implements loop.Shell.
+func (s *shell) Book(r gateway.BookRequest) { s.link.book(s.feed, s.book, r) }
+
+// KeepBook implements loop.Shell.
+func (s *shell) KeepBook(b gateway.KeepBook) { s.link.keepBook(s.feed, s.book, b) }

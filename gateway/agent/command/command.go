@@ -1,5 +1,5 @@
 // Package command is the command line of a gateway, for cmd/holdfast-gateway
-// and for `holdfast gateway`: run, check-config, status, enroll, hash-password,
+// and for `holdfast gateway`: run, check-config, status, chargers, enroll, hash-password,
 // example-config. Each verb reads flags, calls package agent and prints.
 //
 // Exit codes: 0 it worked; 1 the answer is no (the gateway is not running, the
@@ -88,7 +88,7 @@ First steps on a new gateway:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), syncCommand(), enrollCommand(), hashCommand(), exampleCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), chargersCommand(), syncCommand(), enrollCommand(), hashCommand(), exampleCommand())
 	return root
 }
 

@@ -140,9 +140,9 @@ func printChargers(w io.Writer, r *agent.Report) {
 		fmt.Fprintln(w, "\nNo chargers are configured. Add them under chargers: in the configuration.")
 		return
 	}
-	fmt.Fprintln(w, "\nCHARGER\tCONNECTED\tOCPP\tMODEL\tFIRMWARE\tCONNECTORS")
+	fmt.Fprintln(w, "\nCHARGER\tCONNECTED\tOCPP\tMODEL\tFIRMWARE\tALONE\tCONNECTORS")
 	for _, ch := range r.Chargers {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", ch.ID, yesNo(ch.Connected), dash(ch.Version), dash(strings.TrimSpace(ch.Vendor+" "+ch.Model)), dash(ch.Firmware), connectors(ch))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", ch.ID, yesNo(ch.Connected), dash(ch.Version), dash(strings.TrimSpace(ch.Vendor+" "+ch.Model)), dash(ch.Firmware), ch.Native.Verdict, connectors(ch))
 	}
 }
 
