@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/holdfast-ev/holdfast"
@@ -78,8 +77,8 @@ func paged[T any](ctx context.Context, p *Plane, k Kind, where Fields, page Page
 		return nil, "", invalid("list "+string(k), "limit %d, want 1 to %d", page.Limit, MaxPage)
 	}
 	if page.Cursor != "" {
-		if q.Cursor, err = strconv.ParseUint(page.Cursor, 36, 64); err != nil || q.Cursor == 0 {
-			return nil, "", invalid("list "+string(k), "cursor %q is not one of ours", page.Cursor)
+		if q.Cursor, err = q.after(k, page.Cursor); err != nil {
+			return nil, "", fmt.Errorf("list %s: %w", k, err)
 		}
 	}
 	most := q.Limit
@@ -92,7 +91,7 @@ func paged[T any](ctx context.Context, p *Plane, k Kind, where Fields, page Page
 		}
 		if len(docs) > most {
 			docs = docs[:most]
-			next = strconv.FormatUint(docs[most-1].N, 36)
+			next = q.cursor(k, docs[most-1].N)
 		}
 		for _, d := range docs {
 			v, err := show(tx, d)

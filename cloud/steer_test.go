@@ -100,7 +100,6 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		"read and write at once":  last(w.plane.Config(ctx, w.now, "north", uplink.ConfigBody{Charger: "CP1", Key: "a", Keys: []string{"b"}}, "")),
 		"data of no vendor":       last(w.plane.Data(ctx, w.now, "north", uplink.DataBody{Charger: "CP1"}, "")),
 		"a page of 1001":          second(w.plane.Sites(ctx, cloud.Page{Limit: 1001})),
-		"a made-up cursor":        second(w.plane.Sites(ctx, cloud.Page{Cursor: "§"})),
 		"a bad nonce":             hello(uplink.Hello{Gateway: b.id, Nonce: "short"}),
 		"too many heads":          hello(uplink.Hello{Gateway: b.id, Nonce: nonce, Heads: make([]uplink.Head, cloud.MaxHeads+1)}),
 		"a head of no journal":    hello(uplink.Hello{Gateway: b.id, Nonce: nonce, Heads: []uplink.Head{{Journal: "diary", Epoch: holdfast.Epoch{1}}}}),

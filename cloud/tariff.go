@@ -264,6 +264,21 @@ func (f *fold) tariff(b *record.StatementInstalled) error {
 	return at.put(f.tx)
 }
 
+// Tariff returns the newest version of a tariff, [ErrNotFound].
+func (p *Plane) Tariff(ctx context.Context, id string) (t Tariff, err error) {
+	err = p.o.Store.View(ctx, func(tx Tx) error {
+		last, err := all[Tariff](tx, KindTariff, Query{Where: Fields{"tariff": id}, Limit: 1})
+		if err == nil && len(last) == 0 {
+			err = fmt.Errorf("tariff %q: %w", clip(id), ErrNotFound)
+		}
+		if err == nil {
+			t = last[0]
+		}
+		return err
+	})
+	return t, err
+}
+
 // Tariffs lists every version of every tariff.
 func (p *Plane) Tariffs(ctx context.Context, page Page) (tariffs []Tariff, next string, err error) {
 	return paged(ctx, p, KindTariff, nil, page, asStored[Tariff])

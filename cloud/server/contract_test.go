@@ -133,6 +133,12 @@ func (c *contract) lies(req *http.Request, body []byte, a answer) []string {
 		at = strings.TrimPrefix(r, "#")
 		response = c.tree["components"].(object)["responses"].(object)[r[strings.LastIndexByte(r, '/')+1:]].(object)
 	}
+	headers, _ := response["headers"].(object)
+	for _, name := range []string{"X-Request-Id", "ETag"} { // those that are always there
+		if _, promised := headers[name]; promised != (a.header.Get(name) != "") {
+			return []string{fmt.Sprintf("header %s %q, promised %t", name, a.header.Get(name), promised)}
+		}
+	}
 	content, _ := response["content"].(object)
 	if _, ok := content[media]; !ok && len(a.body) > 0 {
 		return []string{"the document does not have " + media}
@@ -194,11 +200,14 @@ func TestContractSeesLies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		media := "application/json"
+		media, tag := "application/json", []string{"x"}
 		if lie.status >= 400 {
-			media = "application/problem+json"
+			media, tag = "application/problem+json", nil
 		}
-		got := c.lies(req, []byte(lie.request), answer{lie.status, http.Header{"Content-Type": {media}}, []byte(lie.body)})
+		if lie.method == "POST" {
+			tag = nil
+		}
+		got := c.lies(req, []byte(lie.request), answer{lie.status, http.Header{"Content-Type": {media}, "X-Request-Id": {"0"}, "Etag": tag}, []byte(lie.body)})
 		if len(got) != lie.want {
 			t.Errorf("%s: %d found: %v", lie.name, len(got), got)
 		}

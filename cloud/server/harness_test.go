@@ -153,8 +153,15 @@ func (w *world) ask(method, path string, in any) answer {
 	if in != nil {
 		header["Content-Type"] = "application/json"
 	}
-	if method == "POST" {
+	switch method {
+	case "POST":
 		header[keyHeader] = newRequestID()
+	case "PUT": // of the state as it is now
+		if tag := w.ask("GET", path, nil).header.Get("ETag"); tag != "" {
+			header["If-Match"] = tag
+		} else {
+			header["If-None-Match"] = "*"
+		}
 	}
 	return send(w.t, http.DefaultClient, method, w.s.APIURL()+path, header, body)
 }

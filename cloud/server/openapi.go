@@ -110,6 +110,8 @@ func newDocument(list []route, w map[string]words) (object, error) {
 				"X-Request-Id": object{
 					"description": "The id of this request in the cloud's log.", "schema": object{"type": "string", "pattern": "^[0-9a-f]{16}$"},
 				},
+				"ETag": object{"description": "Changes when the answer does.", "schema": object{"type": "string"}},
+				"Link": object{"description": "The next page, rel=\"next\"; none on the last one.", "schema": object{"type": "string"}},
 				againHeader: object{
 					"description": "Present when this is the answer to an earlier request with the same key.", "schema": object{"const": "true"},
 				},
@@ -176,22 +178,54 @@ func (g *schemas) parameters(rt route) (out []object) {
 			"schema":      object{"type": "string", "minLength": 1, "maxLength": cloud.MaxRequestKey, "examples": []string{"8e03978e-40d5-43e8-bc93-6894a57f9324"}},
 		})
 	}
+	if rt.tagged() {
+		out = append(out, conditions(rt)...)
+	}
 	for _, p := range rt.query {
 		out = append(out, object{"name": p.name, "in": "query", "description": p.doc, "schema": g.of(p.is)})
 	}
 	return out
 }
 
+// conditions are the headers that compare ETags.
+func conditions(rt route) []object {
+	tags := object{"type": "string", "examples": []string{`"3q2-7wAAAAAAAAAA"`}}
+	if !rt.replaces {
+		return []object{{"name": "If-None-Match", "in": "header", "schema": tags,
+			"description": "An ETag that was answered before: 304 when nothing has changed."}}
+	}
+	return []object{
+		{"name": "If-Match", "in": "header", "schema": tags, "description": "The ETag of the state that is replaced. This or If-None-Match has to be given."},
+		{"name": "If-None-Match", "in": "header", "schema": object{"const": "*"}, "description": "For what is not there yet."},
+	}
+}
+
 // answers makes the responses of a route; those with problems are shared.
 func (g *schemas) answers(rt route, responses object) object {
 	out := object{}
 	good := object{"description": http.StatusText(rt.success()), "headers": object{"X-Request-Id": ref("headers", "X-Request-Id")}}
+	headers := good["headers"].(object)
+	if rt.tagged() {
+		headers["ETag"] = ref("headers", "ETag")
+		if rt.method() == http.MethodGet {
+			out["304"] = object{"description": "Not Modified", "headers": object{
+				"ETag": ref("headers", "ETag"), "X-Request-Id": ref("headers", "X-Request-Id"),
+			}}
+		}
+	}
+	if slices.ContainsFunc(rt.query, func(p param) bool { return p.name == "cursor" }) {
+		headers["Link"] = ref("headers", "Link")
+	}
 	if rt.keyed() {
-		good["headers"].(object)[againHeader] = ref("headers", againHeader)
+		headers[againHeader] = ref("headers", againHeader)
 	}
 	switch {
 	case rt.media != "":
-		good["content"] = object{rt.media: object{"schema": object{"type": "string"}}}
+		schema := object{"type": "string"}
+		if strings.HasSuffix(rt.media, "json") {
+			schema = object{"type": "object"}
+		}
+		good["content"] = object{rt.media: object{"schema": schema}}
 	case rt.out != nil:
 		good["content"] = object{"application/json": object{"schema": g.of(rt.out)}}
 	}

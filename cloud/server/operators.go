@@ -47,7 +47,11 @@ func (s *Server) openRoutes(r *routes) {
 		doc: "200 while calls are served; 503 when the store does not answer or the cloud is stopping"}, s.ready)
 	document := route{at: "GET /v1/openapi.json", name: "openapi", doc: "this API as an OpenAPI 3.1 document", media: "application/json"}
 	r.raw(document, serveDocument())
-	metrics := s.metrics.handler()
+	numbers := s.metrics.handler()
+	metrics := s.serve(route{name: "metrics"}, func(w http.ResponseWriter, c *call) (int, error) {
+		numbers.ServeHTTP(w, c.req)
+		return http.StatusOK, nil
+	})
 	if s.exposed {
 		metrics = s.operator(metrics)
 	}
@@ -61,6 +65,8 @@ type List[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next,omitempty"`
 }
+
+func (l List[T]) nextPage() string { return l.Next }
 
 func listed[T any](items []T, next string, err error) (List[T], error) {
 	if items == nil {
@@ -90,9 +96,11 @@ func (s *Server) siteRoutes(r *routes) {
 		doc:      "a further one-time code, answered as above; earlier ones that were not used stop working"}, s.newCode)
 	handle(r, route{at: "GET /v1/sites/{site}/list", name: "sites.access_list", problems: []ProblemKind{kindNotFound},
 		doc: "the access list as it is signed for the gateway (COSE_Sign1, base64)"}, s.accessList)
-	handle(r, route{at: "PUT /v1/sites/{site}/policy", name: "sites.policy", limit: smallBody, example: access.Policy{TokenCap: 50_000_000, SiteCap: 500_000_000}, problems: []ProblemKind{kindNotFound},
-		doc: "how the site decides when nobody can be asked ([access.md](access.md)); replaces the policy whole, a field that is left out is its default"},
-		s.setPolicy)
+	handle(r, route{at: "GET /v1/sites/{site}/policy", name: "sites.policy.show", problems: []ProblemKind{kindNotFound},
+		doc: "how the site decides when nobody can be asked ([access.md](access.md)); a field that is missing is its default"}, s.policy)
+	replace(r, route{at: "PUT /v1/sites/{site}/policy", name: "sites.policy", limit: smallBody, example: access.Policy{TokenCap: 50_000_000, SiteCap: 500_000_000}, problems: []ProblemKind{kindNotFound},
+		doc: "replaces the policy whole: a field that is left out is its default"},
+		s.policy, s.setPolicy)
 	handle(r, route{at: "GET /v1/gateways", name: "gateways.list", query: listOf(), doc: "the gateways"}, s.listGateways)
 	handle(r, route{at: "GET /v1/gateways/{id}", name: "gateways.show", problems: []ProblemKind{kindNotFound},
 		doc: "one gateway with its cursors"}, s.showGateway)
@@ -139,19 +147,24 @@ func (s *Server) site(ctx context.Context, c *call, _ none) (cloud.Site, error) 
 	return site, err
 }
 
-// setPolicy replaces a site's policy whole: a field that is left out is its
-// default again.
-func (s *Server) setPolicy(ctx context.Context, c *call, in access.Policy) (cloud.Site, error) {
+func (s *Server) policy(ctx context.Context, c *call, _ none) (access.Policy, error) {
 	id, err := c.site()
 	if err != nil {
-		return cloud.Site{}, err
-	}
-	if err := s.plane.SetPolicy(ctx, c.now, id, in, operatorName); err != nil {
-		return cloud.Site{}, err
+		return access.Policy{}, err
 	}
 	site, err := s.plane.Site(ctx, id)
-	site.Contact.Link = site.Contact.LinkAt(c.now)
-	return site, s.ringSites(ctx, err, []holdfast.SiteID{id})
+	return site.Policy, err
+}
+
+// setPolicy replaces a site's policy whole: a field that is left out is its
+// default again.
+func (s *Server) setPolicy(ctx context.Context, c *call, in access.Policy) (access.Policy, error) {
+	id, err := c.site()
+	if err != nil {
+		return access.Policy{}, err
+	}
+	err = s.plane.SetPolicy(ctx, c.now, id, in, operatorName)
+	return in, s.ringSites(ctx, err, []holdfast.SiteID{id})
 }
 
 func (s *Server) listGateways(ctx context.Context, c *call, _ none) (List[cloud.Gateway], error) {
@@ -205,6 +218,10 @@ func (s *Server) accessRoutes(r *routes) {
 	handle(r, route{at: "POST /v1/tariffs", name: "tariffs.put", limit: tariffBody, example: exampleTariff(), problems: []ProblemKind{kindNotFound},
 		doc: "the next version of an OCPI 2.2.1 tariff"}, s.putTariff)
 	handle(r, route{at: "GET /v1/tariffs", name: "tariffs.list", query: listOf(), doc: "every version of every tariff"}, s.tariffs)
+	handle(r, route{at: "GET /v1/tariffs/{tariff}", name: "tariffs.show", problems: []ProblemKind{kindNotFound},
+		doc: "the newest version of a tariff"}, s.tariff)
+	replace(r, route{at: "PUT /v1/tariffs/{tariff}", name: "tariffs.replace", limit: tariffBody, example: exampleTariff(), problems: []ProblemKind{kindNotFound},
+		doc: "the next version of the tariff at this address, which is its id"}, s.tariff, s.replaceTariff)
 	handle(r, route{at: "POST /v1/grants", name: "grants.issue", mustKey: true, limit: smallBody, status: http.StatusCreated, example: cloud.IssueGrant{Site: "north", Token: "04A2B3C4D5E680", Expires: 1_800_000_000_000, MaxSessions: 1},
 		problems: []ProblemKind{kindNotFound, kindFull},
 		doc:      "a signed, short-lived permission for a token at a site"},
@@ -261,6 +278,20 @@ func (s *Server) tariffs(ctx context.Context, c *call, _ none) (List[cloud.Tarif
 		return List[cloud.Tariff]{}, err
 	}
 	return listed(s.plane.Tariffs(ctx, page))
+}
+
+func (s *Server) tariff(ctx context.Context, c *call, _ none) (cloud.Tariff, error) {
+	return s.plane.Tariff(ctx, c.req.PathValue("tariff"))
+}
+
+// replaceTariff is putTariff for whoever wants to be told when somebody else
+// has changed the tariff meanwhile.
+func (s *Server) replaceTariff(ctx context.Context, c *call, in cloud.PutTariff) (cloud.Tariff, error) {
+	t, err := s.putTariff(ctx, c, in)
+	if err == nil && t.ID != c.req.PathValue("tariff") {
+		err = kindInvalid.because("the tariff in the body is %q, the address is %q's", clip(t.ID), clip(c.req.PathValue("tariff")))
+	}
+	return t, err
 }
 
 func (s *Server) issueGrant(ctx context.Context, c *call, in cloud.IssueGrant) (cloud.Grant, error) {

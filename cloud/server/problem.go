@@ -60,35 +60,38 @@ type ProblemKind struct {
 
 // The kinds of problem. Each has a section in docs/problems.md.
 var (
-	kindBadRequest  = ProblemKind{"bad-request", http.StatusBadRequest, "The request cannot be read"}
-	kindInvalid     = ProblemKind{"invalid", http.StatusUnprocessableEntity, "The request was read and a value in it is not allowed"}
-	kindToken       = ProblemKind{"unauthorized", http.StatusUnauthorized, "The API token is missing or wrong"}
-	kindCertificate = ProblemKind{"no-certificate", http.StatusUnauthorized, "A gateway must show its device certificate"}
-	kindForeign     = ProblemKind{"wrong-gateway", http.StatusForbidden, "The certificate belongs to another gateway"}
-	kindUnknown     = ProblemKind{"unknown-gateway", http.StatusForbidden, "This gateway is not enrolled here"}
-	kindCode        = ProblemKind{"code-refused", http.StatusForbidden, "The enrolment code is not valid"}
-	kindNotFound    = ProblemKind{"not-found", http.StatusNotFound, "There is no such thing"}
-	kindMethod      = ProblemKind{"method-not-allowed", http.StatusMethodNotAllowed, "This address does not take that method"}
-	kindConflict    = ProblemKind{"conflict", http.StatusConflict, "This contradicts what is already there"}
-	kindPosition    = ProblemKind{"position-mismatch", http.StatusConflict, "The upload does not start where the cloud stands"}
-	kindFull        = ProblemKind{"limit-reached", http.StatusConflict, "A bound is reached"}
-	kindTooLarge    = ProblemKind{"too-large", http.StatusRequestEntityTooLarge, "The request is larger than its bound"}
-	kindMedia       = ProblemKind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The body has the wrong type"}
-	kindEvidence    = ProblemKind{"evidence-refused", http.StatusUnprocessableEntity, "The journal bytes do not verify"}
-	kindKeyMissing  = ProblemKind{"idempotency-key-missing", http.StatusBadRequest, "This call needs an Idempotency-Key"}
-	kindKeyReused   = ProblemKind{"idempotency-key-reused", http.StatusUnprocessableEntity, "The Idempotency-Key was used for another request"}
-	kindKeyBusy     = ProblemKind{"idempotency-key-in-progress", http.StatusConflict, "The first request with this Idempotency-Key is under way"}
-	kindKeyErased   = ProblemKind{"answer-erased", http.StatusGone, "The answer was erased with the driver that it was about"}
-	kindRate        = ProblemKind{"rate-limited", http.StatusTooManyRequests, "Too many attempts"}
-	kindBusy        = ProblemKind{"busy", http.StatusServiceUnavailable, "Too busy now; nothing was taken, come back later"}
-	kindInternal    = ProblemKind{"internal", http.StatusInternalServerError, "The cloud failed; nothing was taken"}
+	kindBadRequest    = ProblemKind{"bad-request", http.StatusBadRequest, "The request cannot be read"}
+	kindCursor        = ProblemKind{"bad-cursor", http.StatusBadRequest, "The cursor is not of this list"}
+	kindInvalid       = ProblemKind{"invalid", http.StatusUnprocessableEntity, "The request was read and a value in it is not allowed"}
+	kindToken         = ProblemKind{"unauthorized", http.StatusUnauthorized, "The API token is missing or wrong"}
+	kindCertificate   = ProblemKind{"no-certificate", http.StatusUnauthorized, "A gateway must show its device certificate"}
+	kindForeign       = ProblemKind{"wrong-gateway", http.StatusForbidden, "The certificate belongs to another gateway"}
+	kindUnknown       = ProblemKind{"unknown-gateway", http.StatusForbidden, "This gateway is not enrolled here"}
+	kindCode          = ProblemKind{"code-refused", http.StatusForbidden, "The enrolment code is not valid"}
+	kindNotFound      = ProblemKind{"not-found", http.StatusNotFound, "There is no such thing"}
+	kindMethod        = ProblemKind{"method-not-allowed", http.StatusMethodNotAllowed, "This address does not take that method"}
+	kindConflict      = ProblemKind{"conflict", http.StatusConflict, "This contradicts what is already there"}
+	kindPosition      = ProblemKind{"position-mismatch", http.StatusConflict, "The upload does not start where the cloud stands"}
+	kindFull          = ProblemKind{"limit-reached", http.StatusConflict, "A bound is reached"}
+	kindStale         = ProblemKind{"precondition-failed", http.StatusPreconditionFailed, "It is not what you think it is any more"}
+	kindUnconditional = ProblemKind{"precondition-required", http.StatusPreconditionRequired, "Say which state you replace"}
+	kindTooLarge      = ProblemKind{"too-large", http.StatusRequestEntityTooLarge, "The request is larger than its bound"}
+	kindMedia         = ProblemKind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The body has the wrong type"}
+	kindEvidence      = ProblemKind{"evidence-refused", http.StatusUnprocessableEntity, "The journal bytes do not verify"}
+	kindKeyMissing    = ProblemKind{"idempotency-key-missing", http.StatusBadRequest, "This call needs an Idempotency-Key"}
+	kindKeyReused     = ProblemKind{"idempotency-key-reused", http.StatusUnprocessableEntity, "The Idempotency-Key was used for another request"}
+	kindKeyBusy       = ProblemKind{"idempotency-key-in-progress", http.StatusConflict, "The first request with this Idempotency-Key is under way"}
+	kindKeyErased     = ProblemKind{"answer-erased", http.StatusGone, "The answer was erased with the driver that it was about"}
+	kindRate          = ProblemKind{"rate-limited", http.StatusTooManyRequests, "Too many attempts"}
+	kindBusy          = ProblemKind{"busy", http.StatusServiceUnavailable, "Too busy now; nothing was taken, come back later"}
+	kindInternal      = ProblemKind{"internal", http.StatusInternalServerError, "The cloud failed; nothing was taken"}
 )
 
 // Problems lists every kind in the order of docs/problems.md.
 func Problems() []ProblemKind {
 	return []ProblemKind{
-		kindBadRequest, kindInvalid, kindToken, kindCertificate, kindForeign, kindUnknown, kindCode, kindNotFound,
-		kindMethod, kindConflict, kindPosition, kindFull, kindTooLarge, kindMedia, kindEvidence,
+		kindBadRequest, kindCursor, kindInvalid, kindToken, kindCertificate, kindForeign, kindUnknown, kindCode, kindNotFound,
+		kindMethod, kindConflict, kindPosition, kindFull, kindStale, kindUnconditional, kindTooLarge, kindMedia, kindEvidence,
 		kindKeyMissing, kindKeyReused, kindKeyBusy, kindKeyErased, kindRate, kindBusy, kindInternal,
 	}
 }
@@ -165,6 +168,7 @@ func planeProblem(err error) *Problem {
 		{cloud.ErrForbidden, kindUnknown, "enrol the gateway again: holdfast sites code SITE"},
 		{cloud.ErrKeyReused, kindKeyReused, "a key stands for one request: choose a new one for another"},
 		{cloud.ErrGone, kindKeyErased, "the request was done once; do not send it again"},
+		{cloud.ErrCursor, kindCursor, "begin again without a cursor"},
 		{cloud.ErrNotFound, kindNotFound, ""},
 		{cloud.ErrExists, kindConflict, ""},
 		{cloud.ErrOutdated, kindConflict, ""},

@@ -53,6 +53,13 @@ func (c *call) page() (cloud.Page, values, error) {
 	return cloud.Page{Cursor: q.Get("cursor"), Limit: n, Oldest: oldest != nil && *oldest}, q, nil
 }
 
+// linkTo names the next page of the list that was asked for (RFC 8288).
+func (c *call) linkTo(next string) string {
+	q := c.req.URL.Query()
+	q.Set("cursor", next)
+	return "<" + c.req.URL.EscapedPath() + "?" + q.Encode() + `>; rel="next"`
+}
+
 // pageSize reads "limit".
 func (q values) pageSize() (int, error) {
 	v := q.Get("limit")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-ev/holdfast"
@@ -34,6 +35,9 @@ type route struct {
 	mustKey bool
 	example any    // a body that it takes; nil when there is none
 	media   string // of the answer, when it is not JSON
+
+	// replaces: a PUT with a precondition; set by [replace].
+	replaces bool
 
 	tag     string       // section of docs/api.md; set by [routes.under]
 	who     caller       // set by the endpoint that it is routed on
@@ -92,6 +96,12 @@ func (rt route) kinds() (out []ProblemKind) {
 	}
 	if rt.limit > 0 || len(rt.query) > 0 || rt.keyed() || rt.method() == http.MethodGet {
 		out = append(out, kindBadRequest)
+	}
+	if slices.ContainsFunc(rt.query, func(p param) bool { return p.name == "cursor" }) {
+		out = append(out, kindCursor)
+	}
+	if rt.replaces {
+		out = append(out, kindStale, kindUnconditional)
 	}
 	if rt.mustKey {
 		out = append(out, kindKeyMissing)
@@ -190,6 +200,12 @@ func (s *Server) reply(w http.ResponseWriter, c *call, body []byte, do func(cont
 	out, err := do(c.req.Context())
 	if err != nil {
 		return 0, err
+	}
+	if p, ok := out.(interface{ nextPage() string }); ok && p.nextPage() != "" {
+		w.Header().Set("Link", c.linkTo(p.nextPage()))
+	}
+	if c.route.tagged() {
+		return writeTagged(w, c, out)
 	}
 	return writeJSON(w, c.route.success(), out)
 }

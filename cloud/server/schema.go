@@ -193,6 +193,8 @@ func vocabulary() map[reflect.Type]object {
 		reflect.TypeFor[holdfast.TokenHash](): hexDigits("32", strings.Repeat("0a", 16)),
 		reflect.TypeFor[holdfast.UnixMilli](): {"examples": []int64{1_800_000_000_000}},
 		reflect.TypeFor[pageLimit]():          {"minimum": 1, "maximum": cloud.MaxPage, "default": cloud.DefaultPage},
+		reflect.TypeFor[tariffID]():           {"examples": []string{"standard"}},
+		reflect.TypeFor[directiveID]():        {"examples": []string{"d-0123456789abcdef01234567"}},
 		reflect.TypeFor[exceptionState]():     {"enum": []string{cloud.StateOpen, cloud.StateResolved}},
 	}
 }
@@ -227,11 +229,15 @@ func pathParams() map[string]param {
 		"id":        query[holdfast.GatewayID]("id", "the gateway"),
 		"session":   query[holdfast.SessionID]("session", "the session"),
 		"directive": query[directiveID]("directive", "the directive"),
+		"tariff":    query[tariffID]("tariff", "the tariff"),
 		"journal":   query[holdfast.Journal]("journal", "which of the gateway's journals"),
 		"epoch":     query[holdfast.Epoch]("epoch", "the journal's epoch"),
 		"first":     query[holdfast.Seq]("first", "position of the first record"),
 	}
 }
+
+// tariffID is a tariff's id in an address, as OCPI has it.
+type tariffID string
 
 // directiveID is a directive's id in an address.
 type directiveID string

@@ -26,7 +26,7 @@ import (
 func path(pattern string) (method, at string) {
 	method, at, _ = strings.Cut(pattern, " ")
 	at = strings.NewReplacer("{site}", "north", "{id}", "gw-north", "{session}", strings.Repeat("a", 64),
-		"{directive}", "d1", "{journal}", "evidence", "{epoch}", strings.Repeat("b", 32), "{first}", "0").Replace(at)
+		"{directive}", "d1", "{tariff}", "standard", "{journal}", "evidence", "{epoch}", strings.Repeat("b", 32), "{first}", "0").Replace(at)
 	return method, at
 }
 

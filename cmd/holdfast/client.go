@@ -37,6 +37,7 @@ type client struct {
 	flag struct{ cloud, token, tokenFile, ca string }
 	http *http.Client
 	auth string
+	etag string // of what was read last: what a PUT replaces
 }
 
 // flags adds the flags that every verb of the cloud has.
@@ -75,6 +76,9 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) (ra
 	if in != nil {
 		header.Set("Content-Type", "application/json")
 	}
+	if method == http.MethodPut {
+		header.Set("If-Match", c.etag)
+	}
 	if method == http.MethodPost {
 		header.Set("Idempotency-Key", rand.Text())
 	}
@@ -83,6 +87,7 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) (ra
 		return nil, err
 	}
 	defer resp.Body.Close()
+	c.etag = resp.Header.Get("ETag")
 	return readAnswer(resp, out)
 }
 
@@ -137,9 +142,10 @@ func asFailure(resp *http.Response, raw []byte) error {
 	}
 	err := &refusal{p}
 	switch {
-	case p.Status >= 500 || p.Status == http.StatusTooManyRequests:
+	case p.Status >= 500 || p.Status == http.StatusTooManyRequests || p.LaterMs > 0:
 		return unreachable(err)
-	case p.Status == http.StatusNotFound || p.Status == http.StatusConflict || p.Status == http.StatusForbidden:
+	case p.Status == http.StatusNotFound || p.Status == http.StatusConflict || p.Status == http.StatusForbidden,
+		p.Status == http.StatusPreconditionFailed || p.Status == http.StatusGone:
 		return failed(err)
 	}
 	return &failure{exitUsage, err}

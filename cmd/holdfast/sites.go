@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/access"
 	"github.com/holdfast-ev/holdfast/cloud"
 	"github.com/holdfast-ev/holdfast/cloud/server"
 )
@@ -158,20 +160,21 @@ in millionths of the currency unit.`,
   echo '{"token_cap": 50000000, "site_cap": 500000000}' | holdfast sites policy north --set -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			method, path, in := http.MethodGet, "/v1/sites/"+url.PathEscape(args[0]), any(nil)
-			if file != "" {
-				b, err := readJSON(cmd.InOrStdin(), "policy", file)
-				if err != nil {
+			path := "/v1/sites/" + url.PathEscape(args[0]) + "/policy"
+			var p access.Policy
+			raw, err := c.call(cmd.Context(), http.MethodGet, path, nil, &p)
+			if err == nil && file != "" {
+				var b json.RawMessage
+				if b, err = readJSON(cmd.InOrStdin(), "policy", file); err != nil {
 					return err
 				}
-				method, path, in = http.MethodPut, path+"/policy", b
+				p = access.Policy{}
+				raw, err = c.call(cmd.Context(), http.MethodPut, path, b, &p)
 			}
-			var s cloud.Site
-			raw, err := c.call(cmd.Context(), method, path, in, &s)
 			if err != nil || c.json {
 				return orJSON(cmd.OutOrStdout(), raw, err)
 			}
-			printPolicy(cmd.OutOrStdout(), s)
+			printPolicy(cmd.OutOrStdout(), args[0], p)
 			return nil
 		},
 	}
@@ -179,8 +182,8 @@ in millionths of the currency unit.`,
 	return cmd
 }
 
-func printPolicy(w io.Writer, s cloud.Site) {
-	p := s.Policy.Effective()
+func printPolicy(w io.Writer, site string, p access.Policy) {
+	p = p.Effective()
 	age := func(seconds int64) string {
 		if p.Dark {
 			return "never: this site is meant to live without a link"
@@ -191,7 +194,7 @@ func printPolicy(w io.Writer, s cloud.Site) {
 	if p.AcceptUnknown {
 		unknown = "accepted, up to " + limitsText(p.Unknown)
 	}
-	fmt.Fprintf(w, "Policy of site %s while the cloud cannot be asked\n", s.ID)
+	fmt.Fprintf(w, "Policy of site %s while the cloud cannot be asked\n", site)
 	facts(w, "A session", "up to "+limitsText(p.Offline),
 		"A token owes at most", amountText(p.TokenCap), "The site is owed at most", amountText(p.SiteCap),
 		"The list is old after", age(p.DegradedAfterS), "then a session", "up to "+limitsText(p.Degraded),
