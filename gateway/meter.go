@@ -19,6 +19,8 @@ type live struct {
 	ordered map[string]int64 // mono ms of the last order, by action
 	noted   int64            // mono ms of the last reading that became evidence
 	odd     bool             // an impossible reading was reported
+	seq     int64            // highest seqNo seen + 1; 0 none yet (see numbered)
+	gap     bool             // a missing seqNo was reported
 
 	stillAsked int64 // mono ms + 1 of the last question whether it still runs
 }

@@ -22,6 +22,9 @@ func (g *Gateway) stop(m message, tx ocpp.Transaction) ocpp.Answer {
 		g.foreign(m, tx)
 		ses = g.guess(m, tx)
 	}
+	if ses != nil {
+		g.numbered(m, tx, ses)
+	}
 	switch {
 	case ses == nil:
 		g.orphan(m, tx)

@@ -91,6 +91,7 @@ func (g *Gateway) open(m message, tx ocpp.Transaction, d *Decision, auth *ocpp.A
 	sid := holdfast.SessionID(g.emit(record.Record{Charger: id, Body: b}))
 	ses := g.state.Sessions[sid]
 	g.adopt(ses)
+	g.numbered(m, tx, ses)
 	g.counters.Sessions++
 	if b.Source == record.StartRefused {
 		g.order(ses, session.ActionStop)
@@ -254,6 +255,7 @@ func (g *Gateway) byLabel(id holdfast.ChargerID, tx string) *Session {
 
 // update handles a TransactionEvent of kind Updated.
 func (g *Gateway) update(m message, tx ocpp.Transaction, ses *Session) ocpp.Answer {
+	g.numbered(m, tx, ses)
 	if ses.Running() {
 		g.charging(ses, tx.State, tx.At, m.time)
 		g.readings(m, ses, tx.Readings)
