@@ -52,7 +52,8 @@ type agent struct {
 
 	listening []string // addresses, for the report
 	restart   *gateway.Restart
-	evidence  atomic.Int64 // bytes of the evidence journal, for the disk watch
+	evidence  atomic.Int64   // bytes of the evidence journal, for the disk watch
+	disks     []*durable.Dir // of every core so far; the core's goroutine's
 }
 
 // Run is the gateway daemon: it serves until ctx ends, and then ends in order.
@@ -170,6 +171,7 @@ func (a *agent) options(boot uint32, sh loop.Shell) (o loop.Options, err error) 
 			return o, fmt.Errorf("data directory: %w", err)
 		}
 		*dst = dir
+		a.disks = append(a.disks, dir)
 	}
 	return o, nil
 }
@@ -205,8 +207,16 @@ func (a *agent) report(l *loop.Loop) *Report {
 		Status: l.Core().Status(a.clock.Now()), Sockets: a.chargers.connected(), Listening: a.listening,
 		OldestUnsynced: oldestUnsynced(l.Log(holdfast.Evidence), a.cursors),
 		Inspection:     a.inspect.report(), Refused: a.link.refusal(), LinkBytes: bytesOver(a.ways), Clock: a.clock.Status(),
-		counters: cloneCounters(l.Core().Counters()),
+		counters: cloneCounters(l.Core().Counters()), syncs: a.syncs(),
 	}
+}
+
+// syncs counts how often the cores of this process have waited for the disk.
+func (a *agent) syncs() (n int64) {
+	for _, d := range a.disks {
+		n += d.Syncs()
+	}
+	return n
 }
 
 var errEnough = errors.New("enough read")

@@ -130,6 +130,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	count("holdfast_charger_calls_total", "OCPP calls from chargers.", float64(r.counters.Calls))()
 	count("holdfast_charger_bad_frames_total", "Messages that were not OCPP.", float64(r.counters.BadFrames))()
 	count("holdfast_core_recoveries_total", "Times the core was discarded and recovered.", float64(r.Recoveries))()
+	count("holdfast_disk_syncs_total", "Times that the core has waited for the disk.", float64(r.syncs))()
 	count("holdfast_energy_delivered_joules_total", "Energy metered in sessions that have ended since the start.", r.counters.Energy.Joules())()
 	gauge("holdfast_journal_records", "Records in the evidence journal's epoch.", float64(r.Records))()
 	gauge("holdfast_journal_unsynced_records", "Evidence records that the cloud has not reconciled.", float64(r.Backlog))()

@@ -36,6 +36,7 @@ type Report struct {
 	LinkBytes []LinkBytes `json:"link_bytes"`
 
 	counters gateway.Counters
+	syncs    int64 // of the journals and snapshots
 }
 
 // LinkBytes counts a local link's bytes on its sockets.

@@ -23,6 +23,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -35,8 +36,12 @@ var ErrLocked = errors.New("in use by another process")
 // A Dir is one flat directory on a real file system, for a journal to live in
 // (it is a journal.FS). Its methods may be called from several goroutines.
 type Dir struct {
-	path string
+	path  string
+	syncs atomic.Int64
 }
+
+// Syncs counts how often this Dir and its files have waited for the disk.
+func (d *Dir) Syncs() int64 { return d.syncs.Load() }
 
 // A file is what Dir hands out: *os.File with the journal's Size and Sync.
 type file = interface {
@@ -56,7 +61,7 @@ func OpenDir(path string) (*Dir, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("open directory: %s is a file", path)
 	}
-	return &Dir{path}, nil
+	return &Dir{path: path}, nil
 }
 
 // MakeDir returns the directory at path, and makes it and its parents, durably,
@@ -90,15 +95,15 @@ func (d *Dir) Names() ([]string, error) {
 
 // Create makes a new file: open(O_CREAT|O_EXCL|O_RDWR).
 func (d *Dir) Create(name string) (file, error) {
-	return wrap(os.OpenFile(d.join(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600))
+	return d.wrap(os.OpenFile(d.join(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600))
 }
 
 // Open opens a file for reading: open(O_RDONLY).
-func (d *Dir) Open(name string) (file, error) { return wrap(os.Open(d.join(name))) }
+func (d *Dir) Open(name string) (file, error) { return d.wrap(os.Open(d.join(name))) }
 
 // Append opens a file for reading and writing: open(O_RDWR).
 func (d *Dir) Append(name string) (file, error) {
-	return wrap(os.OpenFile(d.join(name), os.O_RDWR, 0))
+	return d.wrap(os.OpenFile(d.join(name), os.O_RDWR, 0))
 }
 
 // Rename is rename(2); durable after SyncDir.
@@ -108,7 +113,10 @@ func (d *Dir) Rename(from, to string) error { return os.Rename(d.join(from), d.j
 func (d *Dir) Remove(name string) error { return os.Remove(d.join(name)) }
 
 // SyncDir is open(directory), fsync.
-func (d *Dir) SyncDir() error { return syncDir(d.path) }
+func (d *Dir) SyncDir() error {
+	d.syncs.Add(1)
+	return syncDir(d.path)
+}
 
 // Free is statfs(2): the blocks that an unprivileged process may still take.
 func (d *Dir) Free() (int64, error) {
@@ -136,13 +144,16 @@ func (d *Dir) Lock() (io.Closer, error) {
 }
 
 // A handle is an open file.
-type handle struct{ f *os.File }
+type handle struct {
+	f     *os.File
+	syncs *atomic.Int64 // of its Dir
+}
 
-func wrap(f *os.File, err error) (file, error) {
+func (d *Dir) wrap(f *os.File, err error) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return handle{f}, nil
+	return handle{f, &d.syncs}, nil
 }
 
 func (h handle) ReadAt(b []byte, off int64) (int, error)  { return h.f.ReadAt(b, off) }
@@ -160,7 +171,10 @@ func (h handle) Size() (int64, error) {
 
 // Sync is fdatasync(2) where there is one: it writes the data, and of the inode
 // what is needed to read them back, which includes the length.
-func (h handle) Sync() error { return syncData(h.f) }
+func (h handle) Sync() error {
+	h.syncs.Add(1)
+	return syncData(h.f)
+}
 
 // WriteFile puts b at path in one step that survives a power cut:
 //
