@@ -12,9 +12,11 @@ package record
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/holdfast-ev/holdfast"
 )
@@ -70,41 +72,74 @@ type envelope struct {
 // Encode returns r's bytes. It fails, wrapping [ErrRecord], when they would
 // exceed [MaxBytes].
 func Encode(r Record) ([]byte, error) {
-	data, err := dataOf(r.Body)
+	b := bytes.NewBuffer(appendHead(make([]byte, 0, usualBytes), r))
+	err := writeData(b, r.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode %s: %v", ErrRecord, r.Body.Type(), err)
 	}
-	e := envelope{V: Version, Type: r.Body.Type(), Seq: r.Seq, At: r.At, Charger: r.Charger, Data: data}
+	b.WriteByte('}')
+	if b.Len() > MaxBytes {
+		return nil, fmt.Errorf("%w: %s is %d bytes, at most %d", ErrRecord, r.Body.Type(), b.Len(), MaxBytes)
+	}
+	return b.Bytes(), nil
+}
+
+// usualBytes is room for most records.
+const usualBytes = 1024
+
+// appendHead appends an envelope up to its data, as encoding/json would write
+// the struct. It is written by hand because it is written for every message of
+// every charger.
+func appendHead(b []byte, r Record) []byte {
+	b = strconv.AppendInt(append(b, `{"v":`...), Version, 10)
+	b = appendText(append(b, `,"t":`...), string(r.Body.Type()))
+	b = strconv.AppendUint(append(b, `,"n":`...), uint64(r.Seq), 10)
+	b = strconv.AppendInt(append(b, `,"at":{"wall":`...), int64(r.At.Wall), 10)
+	b = appendText(append(b, `,"q":`...), string(r.At.Quality))
+	b = strconv.AppendUint(append(b, `,"boot":`...), uint64(r.At.Boot), 10)
+	b = strconv.AppendInt(append(b, `,"mono":`...), r.At.Mono, 10)
+	b = append(b, '}')
 	if !r.Session.IsZero() {
-		e.Session = &r.Session
+		b = append(hex.AppendEncode(append(b, `,"s":"`...), r.Session[:]), '"')
 	}
-	b, err := marshal(e)
-	if err != nil {
-		return nil, fmt.Errorf("%w: encode %s: %v", ErrRecord, e.Type, err)
+	if r.Charger != "" {
+		b = appendText(append(b, `,"c":`...), string(r.Charger))
 	}
-	if len(b) > MaxBytes {
-		return nil, fmt.Errorf("%w: %s is %d bytes, at most %d", ErrRecord, e.Type, len(b), MaxBytes)
-	}
-	return b, nil
+	return append(b, `,"d":`...)
 }
 
-func dataOf(b Body) ([]byte, error) {
-	if u, ok := b.(*Unknown); ok {
-		return u.Data, nil
+// appendText appends s as a JSON string. What needs an escape is rare in an
+// envelope and left to encoding/json.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			quoted := &bytes.Buffer{}
+			if err := writeJSON(quoted, s); err != nil {
+				panic("record: a string: " + err.Error()) // it has no way to fail
+			}
+			return append(b, quoted.Bytes()...)
+		}
 	}
-	return marshal(b)
+	return append(append(append(b, '"'), s...), '"')
 }
 
-// marshal is json.Marshal without HTML escaping, which would cost space in
+func writeData(b *bytes.Buffer, body Body) error {
+	if u, ok := body.(*Unknown); ok {
+		return json.Compact(b, u.Data)
+	}
+	return writeJSON(b, body)
+}
+
+// writeJSON is json.Marshal without HTML escaping, which would cost space in
 // every raw frame and help nobody.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+func writeJSON(b *bytes.Buffer, v any) error {
+	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return nil, err
+		return err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	b.Truncate(b.Len() - 1) // Encode's newline
+	return nil
 }
 
 // Decode reads a record's bytes. A kind that this software does not know comes

@@ -1,11 +1,14 @@
 package record_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/record"
@@ -104,6 +107,51 @@ func FuzzDecode(f *testing.F) {
 		two, _ := json.Marshal(back)
 		if string(one) != string(two) {
 			t.Fatalf("%s reads as %s, written again as %s", b, one, two)
+		}
+	})
+}
+
+// The head of a record is written by hand, and is what encoding/json writes of
+// the envelope, whatever the texts hold.
+func TestHeadIsWhatJSONWrites(t *testing.T) {
+	type envelope struct {
+		V       int                 `json:"v"`
+		Type    record.Type         `json:"t"`
+		Seq     holdfast.Seq        `json:"n"`
+		At      holdfast.Instant    `json:"at"`
+		Session *holdfast.SessionID `json:"s,omitempty"`
+		Charger holdfast.ChargerID  `json:"c,omitempty"`
+		Data    json.RawMessage     `json:"d"`
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]*`), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
+		r := record.Record{
+			Seq: holdfast.Seq(rapid.Uint64().Draw(t, "seq")), Charger: holdfast.ChargerID(text.Draw(t, "charger")),
+			At: holdfast.Instant{
+				Wall: holdfast.UnixMilli(rapid.Int64().Draw(t, "wall")), Quality: holdfast.Quality(text.Draw(t, "quality")),
+				Boot: rapid.Uint32().Draw(t, "boot"), Mono: rapid.Int64().Draw(t, "mono"),
+			},
+			Body: &record.Unknown{Kind: record.Type("k" + text.Draw(t, "kind")), Data: []byte(`{"x":"<&>"}`)},
+		}
+		if rapid.Bool().Draw(t, "of a session") {
+			r.Session[rapid.IntRange(0, 31).Draw(t, "digit")] = 1 + rapid.ByteMax(254).Draw(t, "value")
+		}
+		e := envelope{V: record.Version, Type: r.Body.Type(), Seq: r.Seq, At: r.At, Charger: r.Charger, Data: []byte(`{"x":"<&>"}`)}
+		if !r.Session.IsZero() {
+			e.Session = &r.Session
+		}
+		var want bytes.Buffer
+		enc := json.NewEncoder(&want)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(e); err != nil {
+			t.Fatal(err)
+		}
+		have, err := record.Encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(have)+"\n" != want.String() {
+			t.Fatalf("have %s\nwant %s", have, want.String())
 		}
 	})
 }

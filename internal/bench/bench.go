@@ -129,6 +129,7 @@ type Options struct {
 	Dir   string    // where to work: the disk that is measured
 	Bins  string    // directory that holds holdfast and holdfast-gateway
 	Smoke bool      // see Run.Smoke
+	Keep  bool      // leave what the benchmarks wrote where it is
 	Out   io.Writer // progress
 }
 
@@ -149,7 +150,9 @@ func Measure(ctx context.Context, o Options) (out []Result, err error) {
 		began := time.Now()
 		err := b.Run(r)
 		res.Seconds, res.Figures = time.Since(began).Seconds(), r.figures
-		if gone := os.RemoveAll(r.Dir); err == nil {
+		if o.Keep {
+			r.Say("kept: %s", r.Dir)
+		} else if gone := os.RemoveAll(r.Dir); err == nil {
 			err = gone
 		}
 		if len(res.Missed()) > 0 {

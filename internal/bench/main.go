@@ -54,6 +54,7 @@ func measure(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&o.Dir, "dir", "", "work here: the disk that is measured (default: the system's temporary directory)")
 	f.StringVar(&o.Bins, "bin", "bin", "directory of holdfast and holdfast-gateway")
 	f.BoolVar(&o.Smoke, "smoke", false, "a moment of each: shows that it works and measures nothing")
+	f.BoolVar(&o.Keep, "keep", false, "leave logs and data where they are")
 	asJSON := f.String("json", "", "write the report as JSON to this file")
 	doc := f.String("doc", "", "write the report into this document's generated part")
 	if err := f.Parse(args); err != nil {
