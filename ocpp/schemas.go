@@ -34,6 +34,7 @@ type bundle struct {
 	documents map[string]json.RawMessage // by $id
 	compiler  *jsonschema.Compiler
 	compiled  map[string]*jsonschema.Schema
+	shapes    map[string]*shape // of those that were asked for
 }
 
 // NewSchemas returns the schemas of every version.
@@ -76,6 +77,7 @@ func newBundle(text string) *bundle {
 		documents: make(map[string]json.RawMessage, len(list)),
 		compiler:  jsonschema.NewCompiler(),
 		compiled:  map[string]*jsonschema.Schema{},
+		shapes:    map[string]*shape{},
 	}
 	b.compiler.UseLoader(jsonschema.SchemeURLLoader{}) // nothing is ever loaded from outside
 	for _, name := range [...]string{"date-time", "uri"} {
@@ -116,6 +118,24 @@ func (b *bundle) schema(id string) *jsonschema.Schema {
 	b.compiled[id] = s
 	delete(b.documents, id)
 	return s
+}
+
+// shape returns the shape of a schema, nil when there is none of that name. It is
+// made before the schema is compiled, which most are never.
+func (b *bundle) shape(id string) *shape {
+	if s := b.shapes[id]; s != nil {
+		return s
+	}
+	text, ok := b.documents[id]
+	if !ok {
+		return nil
+	}
+	doc, err := Decode(text)
+	if err != nil {
+		panic("ocpp: schema " + id + ": " + err.Error())
+	}
+	b.shapes[id] = shapeOf(doc, doc, map[string]*shape{})
+	return b.shapes[id]
 }
 
 // Actions lists the actions that version v has a schema for, sorted.
@@ -181,6 +201,9 @@ func (s *Schemas) check(v Version, action, id string, payload []byte) *Error {
 	b := s.of(v)
 	if b == nil {
 		return Unknown(action)
+	}
+	if sh := b.shape(id); sh != nil && sh.accepts(payload) {
+		return nil
 	}
 	schema := b.schema(id)
 	if schema == nil {
