@@ -130,8 +130,17 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	count("holdfast_charger_calls_total", "OCPP calls from chargers.", float64(r.counters.Calls))()
 	count("holdfast_charger_bad_frames_total", "Messages that were not OCPP.", float64(r.counters.BadFrames))()
 	count("holdfast_core_recoveries_total", "Times the core was discarded and recovered.", float64(r.Recoveries))()
-	count("holdfast_disk_syncs_total", "Times that the core has waited for the disk.", float64(r.syncs))()
 	count("holdfast_energy_delivered_joules_total", "Energy metered in sessions that have ended since the start.", r.counters.Energy.Joules())()
+	journalMetrics(r, gauge, count)
+	gauge("holdfast_oldest_unsynced_timestamp_seconds", "When the oldest record that is not reconciled was written; 0: none.", float64(r.OldestUnsynced)/1000)()
+	gauge("holdfast_sessions_running", "Sessions that are running.", float64(len(r.Sessions)))()
+	gauge("holdfast_charger_sockets", "Open charger connections.", float64(r.Sockets))()
+	gauge("holdfast_exposure_micros", "Money at risk in offline decisions, in millionths.", float64(r.Exposure))()
+}
+
+// journalMetrics are those of what is on the disk.
+func journalMetrics(r *Report, gauge, count metric) {
+	count("holdfast_disk_syncs_total", "Times that the core has waited for the disk.", float64(r.syncs))()
 	gauge("holdfast_journal_records", "Records in the evidence journal's epoch.", float64(r.Records))()
 	gauge("holdfast_journal_unsynced_records", "Evidence records that the cloud has not reconciled.", float64(r.Backlog))()
 	gauge("holdfast_journal_bytes", "Bytes of the evidence journal.", float64(r.Bytes))()
@@ -149,8 +158,4 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge("holdfast_upload_refused", "1 while the cloud refuses what is to be uploaded next.", refused)()
 	gauge("holdfast_journal_free_bytes", "Bytes that the evidence journal may grow by.", float64(r.FreeBytes))()
-	gauge("holdfast_oldest_unsynced_timestamp_seconds", "When the oldest record that is not reconciled was written; 0: none.", float64(r.OldestUnsynced)/1000)()
-	gauge("holdfast_sessions_running", "Sessions that are running.", float64(len(r.Sessions)))()
-	gauge("holdfast_charger_sockets", "Open charger connections.", float64(r.Sockets))()
-	gauge("holdfast_exposure_micros", "Money at risk in offline decisions, in millionths.", float64(r.Exposure))()
 }
