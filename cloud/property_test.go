@@ -74,13 +74,35 @@ func live(t *rapid.T, w *world) *run {
 }
 
 // another is a cloud of its own with the same sites, keys and tariffs.
-func (w *world) another(r *run) *world {
+func (w *world) another() *world {
 	m := store.NewMemory()
+	return w.anotherOn(m, m.Archive())
+}
+
+// anotherOn is another on a keeper that is empty.
+func (w *world) anotherOn(s cloud.Store, a cloud.Archive) *world {
 	o := *w
-	o.store, o.archive = m, m.Archive()
-	o.over(m, m.Archive())
-	w.must(copyDecisions(w.store, m))
+	o.store, o.archive = s, a
+	o.over(s, a)
+	w.must(copyDecisions(w.store, s))
 	return &o
+}
+
+// durable draws, now and then, a keeper that is not memory.
+func durable(t *testing.T, r *rapid.T) (cloud.Store, cloud.Archive) {
+	switch rapid.IntRange(0, 19).Draw(r, "keeper") {
+	case 1:
+		s, err := store.Open(t.Context(), t.TempDir())
+		if err != nil {
+			r.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s, s.Archive()
+	case 2:
+		return openPostgres(t, postgres(t).Schema(t)), store.NewFiles(t.TempDir())
+	}
+	m := store.NewMemory()
+	return m, m.Archive()
 }
 
 // copyDecisions copies what people decided, and nothing that was received.
@@ -137,15 +159,17 @@ func deliver(w *world, r *run) {
 // early, or taken without the gateway hearing of it. And folding the archive
 // again gives the same rows.
 func TestAnyDeliveryScheduleGivesTheSameBooks(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		keeper, archive := durable(t, rt)
+		t := rt
 		w := memoryWorld(t)
 		r := live(t, w)
-		clean := w.another(r)
+		clean := w.another()
 		deliver(clean, r)
 		want := clean.books()
 		clean.balanced()
 
-		messy := w.another(r)
+		messy := w.anotherOn(keeper, archive)
 		faulty := &faults{Store: messy.store, Archive: messy.archive}
 		messy.over(faulty, faulty)
 		schedule(t, messy, r, faulty)
