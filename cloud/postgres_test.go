@@ -166,10 +166,12 @@ func TestPostgresKilledWhileReceiving(t *testing.T) {
 		case <-through:
 			t.Fatalf("everything got through after %d kills", killed)
 		}
-		if err := pg.Kill(); err != nil {
+		killed := make(chan error, 1)
+		go func() { killed <- pg.Kill() }()
+		up.Lock() // whoever is inside gets through or fails first
+		if err := <-killed; err != nil {
 			t.Error(err)
 		}
-		up.Lock() // whoever is inside fails first
 		if err := pg.Restart(); err != nil {
 			t.Error(err)
 		}
