@@ -19,7 +19,7 @@ import (
 // keys, tokens that are sealed with them, entries of lists. Folds hold hashes and
 // sealed fields, which nobody can open once the key is gone.
 func erasable() []cloud.Kind {
-	return []cloud.Kind{cloud.KindSealKey, cloud.KindToken, cloud.KindTokenAt, cloud.KindList, cloud.KindDirective, cloud.KindGrant}
+	return []cloud.Kind{cloud.KindSealKey, cloud.KindToken, cloud.KindTokenAt, cloud.KindList, cloud.KindDirective, cloud.KindGrant, cloud.KindAnswer}
 }
 
 // Scrub implements [cloud.Store]: it writes the tables that hold what can be
