@@ -15,6 +15,8 @@ type Request struct {
 	Charger      holdfast.ChargerID
 	EVSE         int   // 0: not said
 	Space        bool  // the evidence journal has room to finish one more session
+	CutOut       bool  // the site's safety cut-out has tripped, or cannot be read
+	NoPower      bool  // the charger holds no fail-safe profile, and at full power it would not fit below the site's limit
 	LiveSessions int64 // sessions of this token that run, or are accepted and may start
 
 	// Worst is the most that a session within the given limits can cost,

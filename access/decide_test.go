@@ -92,6 +92,8 @@ func TestRules(t *testing.T) {
 	}{
 		{"no token", ask(holdfast.TokenHash{}, minute), want{"token.missing", "refuse", "Invalid"}},
 		{"revoked, though it has a grant", ask(tRevoked, minute), want{"list.revoked", "refuse", "Blocked"}},
+		{"the cut-out has tripped", with(ask(tAlways, minute), func(r *access.Request) { r.CutOut = true }), want{"site.cutout", "refuse", "Blocked"}},
+		{"no power for the charger", with(ask(tAlways, minute), func(r *access.Request) { r.NoPower = true }), want{"site.power", "refuse", "Blocked"}},
 		{"revoked online", online(ask(tRevoked, minute)), want{"list.revoked", "refuse", "Blocked"}},
 		{"revoked, the cloud granted before", told(ask(tRevoked, minute), "g-revoked"), want{"list.revoked", "refuse", "Blocked"}},
 		{"expired entry", ask(tExpired, minute), want{"list.expired", "refuse", "Expired"}},
@@ -329,4 +331,9 @@ func BenchmarkDecide(b *testing.B) {
 			b.Fatal(d)
 		}
 	}
+}
+
+func with(r access.Request, change func(*access.Request)) access.Request {
+	change(&r)
+	return r
 }

@@ -6,6 +6,8 @@ const (
 	RuleRevoked         = "list.revoked"
 	RuleEntryExpired    = "list.expired"
 	RuleSpace           = "space"
+	RuleCutOut          = "site.cutout"
+	RuleNoPower         = "site.power"
 	RuleBusy            = "token.busy"
 	RuleCloudRefused    = "cloud.refused"
 	RuleCloudGranted    = "cloud.granted"
@@ -60,6 +62,10 @@ func everyTokenRules() []Rule {
 			func(q *question) string { return "The token expired at " + q.entry.Expires.String() + "." }, SourceList},
 		{RuleSpace, "the evidence journal has no room to finish another session", thenRefuse, StatusBlocked,
 			func(q *question) bool { return !q.Space }, says("The site's journal is full: running sessions finish, new ones wait."), SourceNone},
+		{RuleCutOut, "the site's safety cut-out has tripped and was not released, or its input cannot be read", thenRefuse, StatusBlocked,
+			func(q *question) bool { return q.CutOut }, says("The site's safety cut-out has tripped."), SourceNone},
+		{RuleNoPower, "the charger holds no fail-safe power profile, and at its full power it would not fit below the site's limit", thenRefuse, StatusBlocked,
+			func(q *question) bool { return q.NoPower }, says("The charger has not confirmed its power limit."), SourceNone},
 		{RuleBusy, "as many sessions of the token run as the grant or the policy allows at once", thenRefuse, StatusConcurrent,
 			func(q *question) bool { return q.LiveSessions >= q.most }, says("The token is charging already."), SourceNone},
 		{RuleCloudRefused, "the cloud was asked and said no", thenRefuse, statusAsTold,

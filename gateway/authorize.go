@@ -66,7 +66,7 @@ func (g *Gateway) judge(id holdfast.ChargerID, evse int, token holdfast.TokenHas
 	state, _, _ := g.line.State()
 	told.Asked = told.Asked || len(g.asks) >= MaxPendingAsks
 	return g.state.Access.Decide(g.cfg.Site, access.Request{
-		Now: g.now, Link: state, Token: token, Charger: id, EVSE: evse, Space: g.room(),
+		Now: g.now, Link: state, Token: token, Charger: id, EVSE: evse, Space: g.room(), CutOut: g.cutOff(), NoPower: g.noPower(id),
 		LiveSessions: g.state.live(token) + g.waiting(token),
 		Worst:        g.worst(id),
 		Cloud:        told,

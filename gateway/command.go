@@ -6,7 +6,6 @@ import (
 
 	"github.com/holdfast-ev/holdfast/ocpp"
 	"github.com/holdfast-ev/holdfast/record"
-	"github.com/holdfast-ev/holdfast/session"
 )
 
 // command queues a command for a charger and sends it when its turn comes: OCPP
@@ -93,10 +92,11 @@ func clip(s string) string {
 }
 
 // quiet reports whether a command is no record of its own: questions that change
-// nothing, and what charger.readiness and charger.list tell of.
+// nothing, and what charger.readiness, charger.list, power.shared and
+// power.failsafe tell of.
 func (k call) quiet() bool {
 	_, trigger := k.command.(ocpp.Trigger)
-	return k.native || trigger && k.directive == ""
+	return k.native || k.duty != nil && k.duty.quiet || trigger && k.directive == ""
 }
 
 // answered draws the consequences of a command's outcome.
@@ -118,21 +118,8 @@ func (g *Gateway) answered(c *conn, k call, out ocpp.Outcome, detail string) {
 		g.still(k.session, out)
 		return
 	}
-	ses := g.state.Sessions[k.session]
-	t, throttle := k.command.(ocpp.Throttle)
-	if !throttle || ses == nil || !ses.Running() {
-		return
-	}
-	l := g.live[ses.ID]
-	switch {
-	case out.Accepted && l != nil:
-		l.cap = t.SetPoint // counts only now that it is acknowledged
-	case out.Status != "Timeout" && out.Status != "Disconnected":
-		// It will not be throttled, so it must not go on.
-		g.emit(record.Record{Session: ses.ID, Charger: c.charger, Body: &record.SessionLimited{
-			Kind: session.LimitPower, Limit: int64(ses.Opened.Limits.Power), Worst: int64(g.cfg.power(c.charger)), Action: session.ActionStop,
-		}})
-		g.order(ses, session.ActionStop)
+	if k.duty != nil {
+		k.duty.answered(g, c, k, out)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/ocpp"
+	"github.com/holdfast-ev/holdfast/power"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
@@ -36,6 +37,7 @@ const (
 type ChargerConfig struct {
 	MaxPower holdfast.Watts // per connector; 0 unknown: then 350 kW is assumed as the worst
 	Native   *NativeConfig  // in place of the site's; nil: the site's
+	Feed     ChargerFeed    // how it hangs on the site's supply
 }
 
 // AssumedPower is the worst case for a connector of unknown power.
@@ -49,6 +51,9 @@ type Config struct {
 	ConfigHash holdfast.Hash
 	Chargers   map[holdfast.ChargerID]ChargerConfig
 	HeartbeatS int // interval given to chargers; 0: 300
+
+	Power  power.Site   // what the site was commissioned for; zero: no limit is shared
+	CutOut CutOutConfig // the safety cut-out
 
 	TokenKey     []byte           // the site's token hash key
 	SealKey      [32]byte         // wraps the keys of sealed fields
@@ -97,7 +102,7 @@ func (c *Config) Validate() error {
 			}
 		}
 	}
-	return nil
+	return c.checkPower()
 }
 
 func (c *Config) heartbeat() int {

@@ -43,6 +43,7 @@ type call struct {
 	directive string
 	session   holdfast.SessionID // the session that it is about, if any
 	native    bool               // of the preparation for a time without us; see nativeAnswered
+	duty      *duty              // of the power rules: what its answer means to them
 }
 
 // replay remembers an answer, so that a message that comes again with the same
@@ -78,6 +79,7 @@ func (g *Gateway) connected(in Connected) {
 	}
 	g.secured(c.charger, in.Profile)
 	g.conns[c.id], g.chargers[c.charger] = c, c
+	g.power.arrived(c.charger)
 	g.counters.Connections++
 	g.flap(c.charger, true, holdfast.CauseNone, "")
 	known := g.state.Chargers[c.charger]
@@ -297,5 +299,6 @@ func (g *Gateway) boot(m message, ev ocpp.Boot) ocpp.Answer {
 		g.emit(record.Record{Charger: m.conn.charger, Body: &b})
 	}
 	g.nativeBooted(m.conn.charger)
+	g.power.booted(m.conn.charger)
 	return ocpp.BootAnswer{Status: "Accepted", Now: g.clock(), IntervalS: g.cfg.heartbeat()}
 }

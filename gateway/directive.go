@@ -56,7 +56,7 @@ func (g *Gateway) directive(d uplink.Directive) (outcome, detail string) {
 	}
 	var err error
 	switch d.Kind {
-	case uplink.InstallList, uplink.InstallGrant, uplink.InstallTariff:
+	case uplink.InstallList, uplink.InstallGrant, uplink.InstallTariff, uplink.InstallLimits:
 		err = g.install(d)
 		if err == nil {
 			return "done", ""

@@ -54,6 +54,8 @@ type Gateway struct {
 	repair      repairing
 	usageNoted  map[string]int64 // mono ms of the last record of a link's usage
 	natives     natives
+	power       sharing
+	cut         cutOff
 	stopping    bool
 }
 
@@ -107,6 +109,7 @@ func New(cfg Config, state *State, heads []uplink.Head) (*Gateway, error) {
 	if g.next[holdfast.Evidence] != state.Next {
 		return nil, fmt.Errorf("state is folded up to record %d, the journal's next is %d", state.Next, g.next[holdfast.Evidence])
 	}
+	g.power = newSharing(&g.cfg)
 	g.line = uplink.NewLine(0, holdfast.CauseStartup, heads)
 	g.lastEnd = state.Next // unknown after a start: no earlier than everything there is
 	return g, nil
@@ -201,10 +204,17 @@ func (g *Gateway) Step(now holdfast.Instant, in Input) {
 		g.snapshots = append(g.snapshots, in.Size)
 	case Book:
 		g.took(in)
+	case CutOut:
+		g.cutOut(in)
+	case CutOutRelease:
+		g.releaseCutOut(in)
 	case Quit:
 		g.quit()
 	default:
 		panic(fmt.Sprintf("gateway: input %T", in))
+	}
+	if _, disk := in.(Committed); !disk {
+		g.steer()
 	}
 }
 

@@ -184,6 +184,8 @@ func (Fetched) input()          {}
 func (SnapshotStored) input()   {}
 func (Book) input()             {}
 func (Quit) input()             {}
+func (CutOut) input()           {}
+func (CutOutRelease) input()    {}
 
 // Ready is what the core wants done, in this order: Keys and Records are
 // appended and synced first (one sync for all); only then may anything else be
@@ -205,6 +207,7 @@ type Ready struct {
 	Prune      []Prune
 	Book       *BookRequest
 	KeepBook   *KeepBook
+	Outputs    []Output
 
 	// Restart asks the loop to discard this core and recover into a new epoch:
 	// the cloud holds records that this disk has lost.

@@ -38,41 +38,30 @@ func (g *Gateway) limits(ses *Session) {
 		g.emit(record.Record{Session: ses.ID, Charger: ses.Charger, Body: body})
 		g.counters.Limits[b.Kind]++
 	}
-	g.enforce(ses, l)
+	g.enforce(ses)
 }
 
-// enforce orders what the session's limits demand, again if it was not obeyed.
-func (g *Gateway) enforce(ses *Session, l *live) {
-	stop, throttle := ses.Opened.Source == record.StartRefused, false
-	for _, action := range ses.Limited {
-		stop = stop || action == session.ActionStop
-		throttle = throttle || action == session.ActionThrottle
-	}
-	switch {
-	case stop:
-		g.order(ses, session.ActionStop)
-	case throttle && l.cap > ses.Opened.Limits.Power:
-		g.order(ses, session.ActionThrottle)
+// enforce stops a session that must not go on, again if it was not obeyed. What
+// it may draw while it goes on is ordered by [Gateway.steer].
+func (g *Gateway) enforce(ses *Session) {
+	if g.doomed(ses) {
+		g.order(ses)
 	}
 }
 
-// order tells the charger to stop or to throttle a session. An order that is
-// not obeyed, or could not be sent, goes out again after [StopRetryMillis]:
-// both are the same however often they arrive.
-func (g *Gateway) order(ses *Session, action string) {
+// order tells the charger to stop a session. An order that is not obeyed, or
+// could not be sent, goes out again after [StopRetryMillis]: it is the same
+// however often it arrives.
+func (g *Gateway) order(ses *Session) {
 	l, c := g.live[ses.ID], g.chargers[ses.Charger]
 	if l == nil || c == nil {
 		return
 	}
-	if at, ok := l.ordered[action]; ok && g.now.Mono-at < StopRetryMillis {
+	if l.stopped != 0 && g.now.Mono-l.stopped < g.stopRetry() {
 		return
 	}
-	l.ordered[action] = g.now.Mono
-	if action == session.ActionStop {
-		g.command(c, call{command: ocpp.RemoteStop{ID: txID(ses)}, session: ses.ID})
-		return
-	}
-	g.command(c, call{command: ocpp.Throttle{EVSE: ses.EVSE(), ID: txID(ses), SetPoint: ses.Opened.Limits.Power}, session: ses.ID})
+	l.stopped = g.now.Mono + 1
+	g.urgent(c, call{command: ocpp.RemoteStop{ID: txID(ses)}, session: ses.ID})
 }
 
 // txID is the transaction id as the charger knows it.

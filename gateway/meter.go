@@ -12,15 +12,16 @@ import (
 // live is what is known of a running session beyond its records. After a crash
 // it begins anew and the worst is assumed until the meter speaks.
 type live struct {
-	reading *timedReading    // the latest with a register that was believed
-	at      int64            // mono ms when it came; at first: when the session was adopted
-	power   holdfast.Watts   // latest measured
-	cap     holdfast.Watts   // what the charger has acknowledged, or the connector's rating
-	ordered map[string]int64 // mono ms of the last order, by action
-	noted   int64            // mono ms of the last reading that became evidence
-	odd     bool             // an impossible reading was reported
-	seq     int64            // highest seqNo seen + 1; 0 none yet (see numbered)
-	gap     bool             // a missing seqNo was reported
+	reading *timedReading  // the latest with a register that was believed
+	at      int64          // mono ms when it came; at first: when the session was adopted
+	power   holdfast.Watts // latest measured
+	powerAt int64          // mono ms when it came
+	cap     holdfast.Watts // what the charger has acknowledged, or the connector's rating
+	stopped int64          // mono ms + 1 of the last order to stop; 0 none
+	noted   int64          // mono ms of the last reading that became evidence
+	odd     bool           // an impossible reading was reported
+	seq     int64          // highest seqNo seen + 1; 0 none yet (see numbered)
+	gap     bool           // a missing seqNo was reported
 
 	stillAsked int64 // mono ms + 1 of the last question whether it still runs
 }
@@ -32,7 +33,8 @@ const MaxReadingsKept = 1000
 // adopt begins to watch a running session.
 func (g *Gateway) adopt(ses *Session) {
 	if ses.Running() {
-		g.live[ses.ID] = &live{at: g.now.Mono, noted: g.now.Mono, cap: g.cfg.power(ses.Charger), ordered: map[string]int64{}}
+		g.live[ses.ID] = &live{at: g.now.Mono, noted: g.now.Mono, cap: g.cfg.power(ses.Charger)}
+		g.power.dirty = true
 	}
 }
 
@@ -77,9 +79,10 @@ func (g *Gateway) readings(m message, ses *Session, in []holdfast.Reading) {
 	if l := g.live[ses.ID]; l != nil {
 		for _, r := range in {
 			if r.Power != nil {
-				l.power = *r.Power
+				l.power, l.powerAt = *r.Power, g.now.Mono
 			}
 		}
+		g.overdrawn(ses, l)
 		g.limits(ses)
 	}
 }

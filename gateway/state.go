@@ -49,6 +49,7 @@ type State struct {
 	Issued   map[string]bool                 `json:"issued"`          // directives whose command went out and has no outcome yet
 	Marks    []Mark                          `json:"marks,omitempty"` // where each day of Epoch began, oldest first
 	Versions map[string]uint64               `json:"versions"`
+	Power    PowerState                      `json:"power"`
 	Gaps     []Gap                           `json:"gaps,omitempty"`  // records that cannot be read, sorted
 	Links    map[string]uplink.Usage         `json:"links,omitempty"` // what links with a budget have carried
 
@@ -133,6 +134,7 @@ func NewState() *State {
 		Pending:  map[holdfast.Seq]*Decision{},
 		Issued:   map[string]bool{},
 		Versions: map[string]uint64{},
+		Power:    newPowerState(),
 	}
 }
 
@@ -201,6 +203,8 @@ func (s *State) Apply(r record.Record, leaf holdfast.Hash) error {
 		s.applyDecision(r, b)
 	case *record.AccessLapsed:
 		s.unpend(b.Decision)
+	case *record.PowerLimit, *record.PowerShared, *record.PowerFailSafe, *record.PowerCutOut:
+		s.Power.apply(r, s.Time.RanMs)
 	case *record.SessionOpened, *record.StopOrphaned:
 		return s.applyOpen(r, leaf)
 	}
@@ -281,6 +285,7 @@ func (s *State) applyOpen(r record.Record, leaf holdfast.Hash) error {
 		s.keepTariff(b.Tariff)
 		s.leaseTx(b.Labels[LabelOCPP16])
 	}
+	s.Power.forget(ses.Charger, ses.EVSE()) // a set-point ends with its transaction
 	s.noteRegister(&ses.Session)
 	s.trim(ses.Charger)
 	return nil
@@ -340,6 +345,7 @@ func (s *State) applySession(r record.Record) error {
 		}
 	case *record.SessionEnded:
 		if was {
+			s.Power.forget(ses.Charger, ses.EVSE())
 			s.Access.Spend(sessionKey(ses.ID), b.Cost)
 			s.trim(ses.Charger)
 		}

@@ -33,6 +33,8 @@ func (s *State) applyStatement(r record.Record, b *record.StatementInstalled) er
 			return err
 		}
 		return s.Access.InstallGrant(g.Site, g, r.At)
+	case statement.TypLimits:
+		s.Power.Schedule = b.Bytes
 	case statement.TypTariff:
 		t, err := statement.DecodeTariff(u.Payload)
 		if err != nil {
@@ -61,6 +63,7 @@ func (g *Gateway) check(kind uplink.DirectiveKind, bytes []byte) (*record.Statem
 		uplink.InstallList:   statement.TypList,
 		uplink.InstallGrant:  statement.TypGrant,
 		uplink.InstallTariff: statement.TypTariff,
+		uplink.InstallLimits: statement.TypLimits,
 	}[kind]
 	if !ok {
 		return nil, fmt.Errorf("%s carries no statement", kind)
@@ -75,6 +78,8 @@ func (g *Gateway) check(kind uplink.DirectiveKind, bytes []byte) (*record.Statem
 		return b, g.checkList(b, payload)
 	case statement.TypGrant:
 		return b, g.checkGrant(b, payload)
+	case statement.TypLimits:
+		return b, g.checkLimits(b, payload)
 	default:
 		return b, g.checkTariff(b, payload)
 	}

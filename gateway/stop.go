@@ -97,6 +97,7 @@ func (g *Gateway) finish(ses *Session, b *record.SessionEnded) {
 	g.emit(record.Record{Session: ses.ID, Charger: ses.Charger, Body: b})
 	g.counters.Energy += ses.Meter.Energy()
 	delete(g.live, ses.ID)
+	g.power.dirty = true
 	delete(g.freed, evse{ses.Charger, ses.EVSE()})
 	if !g.receipt(ses) {
 		g.checkpoint.want = true // else when the receipt is there, so that it is covered too

@@ -19,6 +19,8 @@ func (g *Gateway) tick() {
 		g.limits(ses)
 	}
 	g.freedLong()
+	g.cutOutTick()
+	g.power.dirty = true
 	g.flush()
 	g.noteUsage(false)
 	g.settle()

@@ -93,9 +93,7 @@ func (g *Gateway) open(m message, tx ocpp.Transaction, d *Decision, auth *ocpp.A
 	g.adopt(ses)
 	g.numbered(m, tx, ses)
 	g.counters.Sessions++
-	if b.Source == record.StartRefused {
-		g.order(ses, session.ActionStop)
-	}
+	g.enforce(ses)
 	g.readings(m, ses, tx.Readings)
 	n, _ := strconv.ParseInt(b.Labels[LabelOCPP16], 10, 32)
 	return ocpp.TxAnswer{ID: int32(n), Auth: auth, Limits: watched(ses)}
@@ -296,6 +294,6 @@ func (g *Gateway) identify(m message, tx ocpp.Transaction, ses *Session, d *Deci
 	}
 	g.emit(record.Record{Session: ses.ID, Charger: m.conn.charger, Body: b})
 	if auth.Status != ocpp.AuthAccepted {
-		g.order(ses, session.ActionStop)
+		g.order(ses)
 	}
 }

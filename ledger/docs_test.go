@@ -65,7 +65,7 @@ func TestExceptionsDoc(t *testing.T) {
 // TestEveryCodeInTheTreeIsListed: a code that some package raises and that no
 // person can look up is a defect.
 func TestEveryCodeInTheTreeIsListed(t *testing.T) {
-	literal := regexp.MustCompile(`"((?:FEAS|AUTH|EVID|PAIR|RATE|CONF|DELV)_[A-Z_]+)"`)
+	literal := regexp.MustCompile(`"((?:FEAS|AUTH|EVID|PAIR|RATE|POWER|CONF|DELV)_[A-Z_]+)"`)
 	found := 0
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -98,6 +98,7 @@ func TestKindsAreWhole(t *testing.T) {
 		// Raised by the gateway or by the cloud's door, and passed on: their own
 		// suites tell them.
 		"EVID_SIGNATURE": true, "EVID_CHAIN_GAP": true, "EVID_FRAME": true, "EVID_UNREADABLE": true, "EVID_RECEIPT": true, "EVID_HISTORY_LOST": true, "EVID_SEGMENT_DAMAGED": true, "PAIR_GUESSED": true, "PAIR_LATE_START": true,
+		"POWER_FAILSAFE": true, "POWER_REFUSED": true, "POWER_EXCEEDED": true, "POWER_CUTOUT": true,
 	}
 	for _, f := range findings() {
 		told[f.code] = true
@@ -105,7 +106,7 @@ func TestKindsAreWhole(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range ledger.Kinds() {
 		family, _, ok := strings.Cut(k.Code, "_")
-		if !ok || seen[k.Code] || !strings.Contains("FEAS AUTH EVID PAIR RATE CONF DELV", family) {
+		if !ok || seen[k.Code] || !strings.Contains("FEAS AUTH EVID PAIR RATE POWER CONF DELV", family) {
 			t.Errorf("code %q", k.Code)
 		}
 		seen[k.Code] = true

@@ -154,7 +154,21 @@ func KindOf(code string) (Kind, bool) {
 
 // Kinds lists every code, in the order of docs/exceptions.md.
 func Kinds() []Kind {
-	return slices.Concat(feasibility(), authorisation(), evidenceKinds(), pairing(), rating())
+	return slices.Concat(feasibility(), authorisation(), evidenceKinds(), pairing(), rating(), powerKinds())
+}
+
+// powerKinds are raised by a gateway that shares its site's power.
+func powerKinds() []Kind {
+	return []Kind{
+		{"POWER_FAILSAFE", "A charger does not hold its fail-safe power profile.",
+			"Without one nobody limits it when the gateway is gone; it counts with its full power, and others get less.", Operations, 24, false, []Action{Note}},
+		{"POWER_REFUSED", "A charger refused a lower power, and its session was stopped.",
+			"The site's limit cannot be kept with it.", Operations, 24, false, []Action{Note}},
+		{"POWER_EXCEEDED", "A charger delivered more than it had acknowledged, and its session was stopped.",
+			"The site's limit cannot be kept with it.", Operations, 24, false, []Action{Note}},
+		{"POWER_CUTOUT", "Sessions had not stopped at the deadline of the safety cut-out.",
+			"Energy flowed although somebody had asked that it stop.", Operations, 4, false, []Action{Note}},
+	}
 }
 
 func feasibility() []Kind {

@@ -282,13 +282,6 @@ func TestCommands(t *testing.T) {
 		{cmd: ocpp.RemoteStop{ID: "8f14e45f"}, v16: `!`, v2: `RequestStopTransaction {"transactionId":"8f14e45f"}`},
 		{cmd: ocpp.RemoteStop{ID: "2147483648"}, v16: `!`, v2: `RequestStopTransaction {"transactionId":"2147483648"}`},
 		{cmd: ocpp.RemoteStop{}, v16: `!`, v2: `!`},
-		{cmd: ocpp.Throttle{EVSE: 2, ID: "17", SetPoint: 4200},
-			v16: `SetChargingProfile {"connectorId":2,"csChargingProfiles":{"chargingProfileId":48002,"transactionId":17,"stackLevel":0,` +
-				`"chargingProfilePurpose":"TxProfile","chargingProfileKind":"Relative","chargingSchedule":{"chargingRateUnit":"W","chargingSchedulePeriod":[{"startPeriod":0,"limit":4200}]}}}`,
-			v2: `SetChargingProfile {"evseId":2,"chargingProfile":{"id":48002,"stackLevel":0,"chargingProfilePurpose":"TxProfile","chargingProfileKind":"Relative",` +
-				`"chargingSchedule":[{"id":1,"chargingRateUnit":"W","chargingSchedulePeriod":[{"startPeriod":0,"limit":4200}]}],"transactionId":"17"}}`},
-		{cmd: ocpp.Throttle{EVSE: 0, ID: "17"}, v16: `!`, v2: `!`},
-		{cmd: ocpp.Throttle{EVSE: 1, ID: "17", SetPoint: -1}, v16: `!`, v2: `!`},
 		{cmd: ocpp.Trigger{Message: "StatusNotification", EVSE: 1},
 			v16: `TriggerMessage {"requestedMessage":"StatusNotification","connectorId":1}`,
 			v2:  `TriggerMessage {"evse":{"id":1,"connectorId":1},"requestedMessage":"StatusNotification"}`},
@@ -354,7 +347,7 @@ func TestOutcomes(t *testing.T) {
 		{v16.Dialect{}, ocpp.RemoteStart{}, `{"status":"Accepted"}`, ocpp.Outcome{Accepted: true, Status: "Accepted"}},
 		{v16.Dialect{}, ocpp.RemoteStop{}, `{"status":"Rejected"}`, ocpp.Outcome{Status: "Rejected"}},
 		{v16.Dialect{}, ocpp.Trigger{}, `{"status":"NotImplemented"}`, ocpp.Outcome{Status: "NotImplemented"}},
-		{v16.Dialect{}, ocpp.Throttle{}, `{"status":"NotSupported"}`, ocpp.Outcome{Status: "NotSupported"}},
+		{v16.Dialect{}, ocpp.SetProfile{}, `{"status":"NotSupported"}`, ocpp.Outcome{Status: "NotSupported"}},
 		{v16.Dialect{}, ocpp.SetConfig{}, `{"status":"RebootRequired"}`, ocpp.Outcome{Accepted: true, Status: "RebootRequired"}},
 		{v16.Dialect{}, ocpp.GetConfig{}, `{"configurationKey":[{"key":"A","readonly":false,"value":"1"},{"key":"B","readonly":true}],"unknownKey":["C"]}`,
 			ocpp.Outcome{Accepted: true, Values: map[string]string{"A": "1", "B": ""}}},

@@ -184,13 +184,6 @@ type RemoteStop struct {
 	ID string // transaction id as the charger knows it
 }
 
-// Throttle limits a running transaction by a TxProfile; SetPoint 0 pauses it.
-type Throttle struct {
-	EVSE     int
-	ID       string // transaction id as the charger knows it
-	SetPoint holdfast.Watts
-}
-
 // Trigger is TriggerMessage.
 type Trigger struct {
 	Message string // e.g. "StatusNotification", "MeterValues", "BootNotification"
@@ -216,7 +209,6 @@ type SendData struct {
 
 func (RemoteStart) command() {}
 func (RemoteStop) command()  {}
-func (Throttle) command()    {}
 func (Trigger) command()     {}
 func (GetConfig) command()   {}
 func (SetConfig) command()   {}

@@ -115,25 +115,6 @@ func Tenths(n int64) json.Number {
 	return json.Number(whole + "." + strconv.FormatInt(rest, 10))
 }
 
-// Limit asks a charger to hold a running transaction below a power: what
-// [Throttle] means in the words of [SetProfile]. It limits in W: what a site's
-// limits and a driver's are made of, and right for DC and for any number of
-// phases. It is Relative with one period, so that it needs no clock.
-func (c Throttle) Limit() (SetProfile, error) {
-	if c.SetPoint < 0 || c.SetPoint > MaxLevelW/10 {
-		return SetProfile{}, Wrong("a limit of %d W", c.SetPoint)
-	}
-	return SetProfile{EVSE: c.EVSE, Profile: Profile{
-		ID: throttleProfile + max(0, c.EVSE), Purpose: TxOnly, TransactionID: c.ID, Unit: InWatts,
-		Periods: []Period{{Limit: int64(c.SetPoint) * 10}},
-	}}, nil
-}
-
-// throttleProfile is the id of the limit on EVSE 0; that on EVSE n is n above
-// it. A charger replaces a profile of the same id wherever it is (2.0.1
-// K01.FR.05), so each EVSE has its own.
-const throttleProfile = 48_000
-
 // Check refuses a list that a charger would refuse, and one that says two things
 // of one credential (2.0.1 D01.FR.13; both versions compare without case). Its
 // error wraps [ErrCommand] and tells no token.

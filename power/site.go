@@ -155,6 +155,22 @@ func (s Site) Tenths(w Wiring, l Level) int64 {
 	}
 }
 
+// LevelOf returns the level at which an outlet draws at most watts: the inverse
+// of [Site.Tenths], cut down.
+func (s Site) LevelOf(w Wiring, watts holdfast.Watts) Level {
+	n, volts := int64(watts), int64(s.Voltage)
+	switch {
+	case s.Unit == Watts:
+		return Level(n)
+	case w.Unit == Amperes:
+		return Level(n * 10 / (volts * int64(s.phasesOf(w))))
+	case w.DC:
+		return Level(n * 10 / (volts * int64(s.Phases)))
+	default:
+		return Level(n * 10 / volts)
+	}
+}
+
 // Drawn returns the most power that an outlet obeying l can show on its meter, W.
 func (s Site) Drawn(w Wiring, l Level) holdfast.Watts {
 	t := s.Tenths(w, l)

@@ -11,6 +11,7 @@ func Kinds() []Body {
 	return []Body{
 		&GatewayBooted{}, &GatewayStopped{}, &EpochOpened{}, &LinkChanged{}, &LinkRoute{}, &LinkUsage{}, &TimeFloorRaised{}, &ClockChanged{}, &ClockDoubted{}, &StorageChanged{},
 		&SnapshotTaken{}, &SegmentQuarantined{}, &ChargerBooted{}, &ChargerLink{}, &ChargerReadiness{}, &ChargerList{}, &ChargerSecurity{}, &ChargerFirmware{}, &ChargerReserved{}, &ChargerSecured{}, &SecurityEvent{},
+		&PowerLimit{}, &PowerShared{}, &PowerFailSafe{}, &PowerCutOut{},
 		&StatementInstalled{}, &DirectiveDone{},
 		&AccessDecided{}, &AccessLapsed{}, &ExposureSettled{}, &SessionOpened{}, &SessionAuthorized{}, &SessionReading{}, &SessionLimited{}, &SessionLabelled{},
 		&SessionEnded{}, &StopOrphaned{}, &CommandSent{}, &CommandAnswered{}, &ExceptionRaised{}, &ReceiptIssued{},
@@ -67,6 +68,14 @@ func newBody(t Type) Body {
 		return &ChargerSecured{}
 	case "security.event":
 		return &SecurityEvent{}
+	case "power.limit":
+		return &PowerLimit{}
+	case "power.shared":
+		return &PowerShared{}
+	case "power.failsafe":
+		return &PowerFailSafe{}
+	case "power.cutout":
+		return &PowerCutOut{}
 	case "statement.installed":
 		return &StatementInstalled{}
 	case "directive.done":

@@ -96,6 +96,7 @@ const (
 	InstallList    DirectiveKind = "list.install"
 	InstallTariff  DirectiveKind = "tariff.install"
 	InstallGrant   DirectiveKind = "grant.install"
+	InstallLimits  DirectiveKind = "limits.install"
 	StartSession   DirectiveKind = "session.start"   // StartBody
 	StopSession    DirectiveKind = "session.stop"    // StopBody
 	TriggerCharger DirectiveKind = "charger.trigger" // TriggerBody

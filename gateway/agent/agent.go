@@ -44,6 +44,7 @@ type agent struct {
 	link     *cloudLink
 	ways     []*way // local links
 	signer   *signer
+	cutout   *cutOut
 	book     *bookKeeper
 	cursors  *cursors
 	metrics  *linkMetrics
@@ -100,6 +101,7 @@ func newAgent(cfg *Config, software string, log *slog.Logger, keys *Identity) (*
 	a.signer = newSigner(log, keys.Signer)
 	a.book = &bookKeeper{log: log, path: filepath.Join(cfg.Dir, bookFile), key: keys.SealKey}
 	a.ntp = newNTPClient(log, a.clock, cfg.Time.NTP, a.input)
+	a.cutout = &cutOut{cfg: cfg.Power.CutOut, log: log, feed: a.engine.feed}
 	a.inspect = newInspector(log, a.engine, func(j holdfast.Journal) (journal.FS, error) {
 		return durable.OpenDir(filepath.Join(cfg.Dir, map[holdfast.Journal]string{holdfast.Evidence: evidenceDir, holdfast.Telemetry: telemetryDir}[j]))
 	})
@@ -113,7 +115,7 @@ func (a *agent) open(f *feed) (*core, error) {
 		return nil, err
 	}
 	a.clock.Reboot(boot)
-	sh := &shell{feed: f, chargers: a.chargers, link: a.link, signer: a.signer, book: a.book}
+	sh := &shell{feed: f, chargers: a.chargers, link: a.link, signer: a.signer, book: a.book, cutout: a.cutout}
 	o, err := a.options(boot, sh)
 	if err != nil {
 		return nil, err
@@ -184,9 +186,10 @@ func (a *agent) coreConfig() gateway.Config {
 		TokenKey: a.keys.TokenKey[:], SealKey: a.keys.SealKey, StatementKey: a.keys.StatementKey,
 		Dialects: []ocpp.Dialect{v16.Dialect{}, v2.Dialect{}, v2.Dialect{Speaks: ocpp.V21}}, Schemas: ocpp.NewSchemas(), Lenient: a.cfg.OCPP.Lenient, AllowWeaker: a.cfg.OCPP.AllowWeakerSecurity,
 		Routes: a.cfg.routes(a.keys), Native: a.cfg.Native.core(),
+		Power: a.cfg.Power.site(), CutOut: a.cfg.Power.CutOut.core(),
 	}
 	for _, ch := range a.cfg.Chargers {
-		c.Chargers[holdfast.ChargerID(ch.ID)] = gateway.ChargerConfig{MaxPower: holdfast.Watts(ch.MaxPowerW), Native: ch.Native.core(c.Native)}
+		c.Chargers[holdfast.ChargerID(ch.ID)] = gateway.ChargerConfig{MaxPower: holdfast.Watts(ch.MaxPowerW), Feed: a.cfg.feedOf(ch), Native: ch.Native.core(c.Native)}
 	}
 	if b, err := json.Marshal(a.cfg); err == nil { // plain data; it always works
 		c.ConfigHash = sha256.Sum256(b)
@@ -316,6 +319,7 @@ func (a *agent) serve(ctx context.Context, s *servers) error {
 	watch.Go(func() { a.notify(watchCtx) })
 	watch.Go(func() { a.inspect.run(watchCtx) })
 	watch.Go(func() { a.ntp.run(watchCtx) })
+	watch.Go(func() { a.cutout.run(watchCtx) })
 
 	var err error
 	select {

@@ -58,6 +58,8 @@ type Config struct {
 	// Native says how chargers are prepared for a time without the gateway:
 	// docs/native.md.
 	Native NativeConfig `yaml:"native"`
+	// Power is the site's power limit and its safety cut-out; see docs/power.md.
+	Power PowerConfig `yaml:"power"`
 	// Chargers lists every charger that may connect, at most 500.
 	Chargers []ChargerConfig `yaml:"chargers"`
 }
@@ -240,6 +242,54 @@ type ChargerNativeConfig struct {
 	ListMax int64 `yaml:"list_max"`
 }
 
+// A PowerConfig is what the installation was commissioned for. Either max_w or
+// fuse_a switches sharing on.
+type PowerConfig struct {
+	// MaxW is the commissioned maximum of the site, 1 to 100000000 W. No limit
+	// is ever above it. Default: none, and then nothing is shared.
+	MaxW int64 `yaml:"max_w"`
+	// FuseA is the commissioned maximum in A on each phase, 1 to 100000, instead
+	// of max_w: every session then counts fully on every phase.
+	FuseA int64 `yaml:"fuse_a"`
+	// Phases of the supply, 1 or 3. Default 3.
+	Phases int64 `yaml:"phases"`
+	// VoltageV is between phase and neutral, 100 to 500 V. Default 230.
+	VoltageV int64 `yaml:"voltage_v"`
+	// LimitW is a lower limit that always holds, in W on the whole site. Default:
+	// the commissioned maximum.
+	LimitW int64 `yaml:"limit_w"`
+	// FallbackW holds when the cloud's limit schedule is over or cannot be dated.
+	// Default: limit_w.
+	FallbackW int64 `yaml:"fallback_w"`
+	// EVSEFailSafeW is what an EVSE may draw when the gateway is gone, 0 to
+	// 10000000 W. All of them count against every limit always, used or not.
+	// Default 0: without a gateway nothing charges.
+	EVSEFailSafeW int64 `yaml:"evse_failsafe_w"`
+	// CutOut is the safety cut-out.
+	CutOut CutOutConfig `yaml:"cutout"`
+}
+
+// A CutOutConfig is an input that stops all energy on the site, and latches.
+type CutOutConfig struct {
+	// File is the input: a file, or a GPIO line's value file, whose content is 0
+	// or 1. It is read every 50 ms; when it cannot be read, it counts as tripped.
+	// Default: none.
+	File string `yaml:"file"`
+	// Active is the content that means stop, "0" or "1". Default "1"; "0" suits a
+	// circuit that a break opens.
+	Active string `yaml:"active"`
+	// DeadlineMs is how long energy may still flow, 500 to 600000 ms. After it the
+	// EVSEs are switched off by availability, contactor is set, and an exception
+	// is raised. Default 5000.
+	DeadlineMs int64 `yaml:"deadline_ms"`
+	// FloorW is the power below which a session counts as stopped, 0 to 10000 W.
+	// Default 0.
+	FloorW int64 `yaml:"floor_w"`
+	// Contactor is a file that 1 is written to when sessions did not stop in time,
+	// and 0 when the cut-out is released. Default: none.
+	Contactor string `yaml:"contactor"`
+}
+
 // A ChargerConfig is one charger that may connect.
 type ChargerConfig struct {
 	// ID is the identity in the charger's URL: 1 to 48 printable characters
@@ -253,6 +303,18 @@ type ChargerConfig struct {
 	// energy and money are kept by assuming that much. Default: unknown, and then
 	// 350000 is assumed, which makes offline limits bite early.
 	MaxPowerW int64 `yaml:"max_power_w"`
+	// EVSEs is how many it has, 1 to 64. Each counts with its fail-safe. Default 1.
+	EVSEs int64 `yaml:"evses"`
+	// Current is ac or dc. Default ac.
+	Current string `yaml:"current"`
+	// Phases of an AC charger, 1 or 3. Default 3.
+	Phases int64 `yaml:"phases"`
+	// ProfileUnit is the unit of its charging profiles, A or W. Default: A for AC
+	// at a site with a limit, else W.
+	ProfileUnit string `yaml:"profile_unit"`
+	// FailSafeW is this charger's own power.evse_failsafe_w, 1 to 10000000 W.
+	// Default: the site's.
+	FailSafeW int64 `yaml:"failsafe_w"`
 	// Native is what this charger needs otherwise than the site does.
 	Native ChargerNativeConfig `yaml:"native"`
 }
@@ -426,6 +488,7 @@ func (c *Config) Validate() error {
 	k.span("storage.segment_kib", c.Storage.SegmentKiB, 4, journal.MaxSegmentBytes>>10, "KiB")
 	c.Native.check(k)
 	c.checkChargers(k)
+	c.checkPower(k)
 	if len(k.problems) > 0 {
 		return &ConfigError{k.problems}
 	}

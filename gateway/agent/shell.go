@@ -14,6 +14,7 @@ type shell struct {
 	chargers *chargerServer
 	link     *cloudLink
 	signer   *signer
+	cutout   *cutOut
 	book     *bookKeeper
 	now      []gateway.Input // answers that were known at once
 }
@@ -71,3 +72,6 @@ func (s *shell) Book(r gateway.BookRequest) { s.link.book(s.feed, s.book, r) }
 
 // KeepBook implements loop.Shell.
 func (s *shell) KeepBook(b gateway.KeepBook) { s.link.keepBook(s.feed, s.book, b) }
+
+// Output implements loop.Shell.
+func (s *shell) Output(o gateway.Output) { s.cutout.output(o) }

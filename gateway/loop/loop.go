@@ -42,6 +42,8 @@ type Shell interface {
 	Book(gateway.BookRequest)
 	// KeepBook writes the tokens down, sealed; it answers nothing.
 	KeepBook(gateway.KeepBook)
+	// Output sets a line outside, such as a contactor's, and keeps it so.
+	Output(gateway.Output)
 }
 
 // A RestartError says that the core must be opened again in a new epoch.
@@ -259,6 +261,9 @@ func (l *Loop) release(r *gateway.Ready) {
 	}
 	if r.Hello != nil {
 		l.shell.Hello(*r.Hello)
+	}
+	for _, o := range r.Outputs {
+		l.shell.Output(o)
 	}
 	if r.Fetch != nil {
 		l.shell.Fetch(*r.Fetch)

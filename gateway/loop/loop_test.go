@@ -66,10 +66,11 @@ func (s *site) Send(f gateway.Send) {
 	}
 	s.sent = append(s.sent, fr)
 }
-func (s *site) Close(gateway.Close) {}
-func (s *site) Ask(gateway.Ask)     {}
-func (s *site) Route(uplink.Route)  {}
-func (s *site) Probe(uplink.Route)  {}
+func (s *site) Close(gateway.Close)   {}
+func (s *site) Ask(gateway.Ask)       {}
+func (s *site) Route(uplink.Route)    {}
+func (s *site) Probe(uplink.Route)    {}
+func (s *site) Output(gateway.Output) {}
 
 func (s *site) Hello(h uplink.Hello) {
 	s.hellos++

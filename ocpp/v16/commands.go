@@ -26,9 +26,6 @@ func (Dialect) Command(c ocpp.Command) (action string, payload []byte, err error
 	case ocpp.RemoteStop:
 		action = "RemoteStopTransaction"
 		payload, err = remoteStop(c)
-	case ocpp.Throttle:
-		action = "SetChargingProfile"
-		payload, err = throttle(c)
 	case ocpp.Trigger:
 		action = "TriggerMessage"
 		payload, err = trigger(c)

@@ -37,14 +37,6 @@ func purpose16(p ocpp.Purpose) string {
 	return string(p)
 }
 
-func throttle(c ocpp.Throttle) ([]byte, error) {
-	set, err := c.Limit()
-	if err != nil {
-		return nil, err
-	}
-	return setProfile(set)
-}
-
 func setProfile(c ocpp.SetProfile) ([]byte, error) {
 	p := c.Profile
 	if err := p.Check(c.EVSE); err != nil {

@@ -66,7 +66,7 @@ func messages() []ocpp.Message {
 		{Action: "Reset", FromCSMS: true, Command: "Reset"},
 		{Action: "SecurityEventNotification", FromCS: true, Event: "Security"},
 		{Action: "SendLocalList", FromCSMS: true, Command: "SendList"},
-		{Action: "SetChargingProfile", FromCSMS: true, Command: "SetProfile, Throttle"},
+		{Action: "SetChargingProfile", FromCSMS: true, Command: "SetProfile"},
 		{Action: "SignCertificate", FromCS: true, Event: "Other"},
 		{Action: "SignedFirmwareStatusNotification", FromCS: true, Event: "Progress"},
 		{Action: "SignedUpdateFirmware", FromCSMS: true, Command: "UpdateFirmware"},

@@ -28,9 +28,6 @@ func (d Dialect) Command(c ocpp.Command) (action string, payload []byte, err err
 	case ocpp.RemoteStop:
 		action = "RequestStopTransaction"
 		payload, err = remoteStop(c)
-	case ocpp.Throttle:
-		action = "SetChargingProfile"
-		payload, err = throttle(c)
 	case ocpp.Trigger:
 		action = "TriggerMessage"
 		payload, err = trigger(c)

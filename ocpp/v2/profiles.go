@@ -31,14 +31,6 @@ type profile struct {
 	TransactionID string     `json:"transactionId,omitempty"`
 }
 
-func throttle(c ocpp.Throttle) ([]byte, error) {
-	set, err := c.Limit()
-	if err != nil {
-		return nil, err
-	}
-	return setProfile(set)
-}
-
 // setProfile sends one schedule: two or three are for a car to choose from
 // (ISO 15118, K15).
 func setProfile(c ocpp.SetProfile) ([]byte, error) {

@@ -101,7 +101,7 @@ func messages() []ocpp.Message {
 		{Action: "Reset", FromCSMS: true, Command: "Reset"},
 		{Action: "SecurityEventNotification", FromCS: true, Event: "Security"},
 		{Action: "SendLocalList", FromCSMS: true, Command: "SendList"},
-		{Action: "SetChargingProfile", FromCSMS: true, Command: "SetProfile, Throttle"},
+		{Action: "SetChargingProfile", FromCSMS: true, Command: "SetProfile"},
 		{Action: "SetDisplayMessage", FromCSMS: true, Command: "Invoke"},
 		{Action: "SetMonitoringBase", FromCSMS: true, Command: "Invoke"},
 		{Action: "SetMonitoringLevel", FromCSMS: true, Command: "Invoke"},
