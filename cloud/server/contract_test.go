@@ -113,7 +113,11 @@ func (c *contract) check(t testing.TB, req *http.Request, body []byte, a answer)
 // lies says where an exchange and the document differ: the answer is not one
 // that it promises, or a request succeeded that it does not allow.
 func (c *contract) lies(req *http.Request, body []byte, a answer) []string {
-	op, pointer := c.operation(req.Method, req.URL.EscapedPath())
+	method := req.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	op, pointer := c.operation(method, req.URL.EscapedPath())
 	media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
 	switch {
 	case a.status >= 400 && media != "application/problem+json":
@@ -144,7 +148,7 @@ func (c *contract) lies(req *http.Request, body []byte, a answer) []string {
 		return []string{"the document does not have " + media}
 	}
 	var out []string
-	if strings.HasSuffix(media, "json") {
+	if strings.HasSuffix(media, "json") && req.Method != http.MethodHead {
 		out = append(out, c.valid("the answer", at+"/content/"+escape(media)+"/schema", a.body)...)
 	}
 	if a.status < 300 && op["requestBody"] != nil {

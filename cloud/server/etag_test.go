@@ -35,7 +35,7 @@ func TestReadsHaveETags(t *testing.T) {
 	do[cloud.Tariff](w, "POST", "/v1/tariffs", exampleTariff())
 	n := 0
 	for _, rt := range w.s.operators().declared() {
-		_, at := path(rt.at)
+		_, at := fill(rt.at)
 		if !rt.tagged() || rt.replaces || strings.Contains(rt.at, "{session}") || strings.Contains(rt.at, "{directive}") {
 			continue
 		}

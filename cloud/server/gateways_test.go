@@ -33,7 +33,7 @@ func TestEveryGatewayCallNeedsItsOwnCertificate(t *testing.T) {
 		if rt.who != callerGateway {
 			continue
 		}
-		method, at := path(rt.at)
+		method, at := fill(rt.at)
 		a := send(t, &http.Client{Transport: anonymous}, method, w.s.GatewayURL()+at, nil, nil)
 		a.want(t, kindCertificate)
 		a = send(t, south.http, method, w.s.GatewayURL()+at, nil, nil)

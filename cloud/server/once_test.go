@@ -44,7 +44,7 @@ func TestEveryPostCountsOnce(t *testing.T) {
 		if rt.method() != "POST" || strings.Contains(rt.at, "{session}") { // there is no session to stop
 			continue
 		}
-		_, at := path(rt.at)
+		_, at := fill(rt.at)
 		x := sent{path: at, key: "key of " + rt.name, body: rt.example}
 		if x.first = w.askOnce(at, x.key, x.body); x.first.status != rt.success() || x.first.header.Get(againHeader) != "" {
 			t.Fatalf("%s: HTTP %d %v: %s", rt.at, x.first.status, x.first.header, x.first.body)

@@ -209,7 +209,7 @@ func TestExamplesAreTaken(t *testing.T) {
 			continue
 		}
 		n++
-		method, at := path(rt.at)
+		method, at := fill(rt.at)
 		if a := w.ask(method, at, rt.example); a.status != rt.success() {
 			t.Errorf("%s: HTTP %d: %s", rt.at, a.status, a.body)
 		}
@@ -238,7 +238,7 @@ func TestBoundsAreTheServers(t *testing.T) {
 					t.Fatal(err)
 				}
 				body[key] = value
-				method, address := path(rt.at)
+				method, address := fill(rt.at)
 				w.ask(method, address, body).want(t, kindInvalid)
 			}
 			delete(left, at)

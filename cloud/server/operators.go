@@ -35,6 +35,7 @@ func (s *Server) operators() *routes {
 	open := s.newRoutes(callerAny)
 	open.list = api.list
 	open.mux.Handle("/v1/", s.operator(api))
+	open.mux.Handle("/v1", s.operator(s.notFound(api.mux))) // which would be sent to /v1/
 	s.openRoutes(open.under("Operations"))
 	open.mux.Handle("/", s.notFound(open.mux))
 	return open

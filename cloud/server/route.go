@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -94,7 +95,7 @@ func (rt route) kinds() (out []ProblemKind) {
 	case callerGateway:
 		out = append(out, kindCertificate, kindForeign, kindUnknown)
 	}
-	if rt.limit > 0 || len(rt.query) > 0 || rt.keyed() || rt.method() == http.MethodGet {
+	if rt.limit > 0 || rt.who != callerAny {
 		out = append(out, kindBadRequest)
 	}
 	if slices.ContainsFunc(rt.query, func(p param) bool { return p.name == "cursor" }) {
@@ -141,8 +142,19 @@ func (r *routes) under(tag string) *routes {
 // declared lists the routes in the order in which they were declared.
 func (r *routes) declared() []route { return *r.list }
 
-// ServeHTTP implements [http.Handler].
-func (r *routes) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.mux.ServeHTTP(w, req) }
+// ServeHTTP implements [http.Handler]. An address that is not in its plain form
+// ("//", "..", or none) is a problem: the mux would answer with a page in HTML
+// that sends the caller, and what it posts, elsewhere.
+func (r *routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	at := req.URL.EscapedPath()
+	if clean := path.Clean("/" + at); at != clean && (at != clean+"/" || clean == "/") {
+		r.s.serve(route{name: "none"}, func(http.ResponseWriter, *call) (int, error) {
+			return 0, kindNotFound.because("the address %s is not in its plain form %s", clip(at), clip(clean))
+		}).ServeHTTP(w, req)
+		return
+	}
+	r.mux.ServeHTTP(w, req)
+}
 
 // raw routes to f, which reads and writes for itself.
 func (r *routes) raw(rt route, f func(http.ResponseWriter, *call) (int, error)) {
@@ -176,6 +188,12 @@ func handle[In, Out any](r *routes, rt route, f func(context.Context, *call, In)
 			if err := decodeStrict(body, &in, rt.lenient); err != nil {
 				return 0, kindBadRequest.because("%v", err)
 			}
+			if err := checkShape(body, rt.in, "the body"); err != nil && !rt.lenient {
+				return 0, err
+			}
+		}
+		if _, err := c.params(); err != nil && rt.who == callerOperator {
+			return 0, err
 		}
 		return r.s.reply(w, c, body, func(ctx context.Context) (any, error) { return f(ctx, c, in) })
 	})

@@ -148,29 +148,48 @@ func (g *schemas) structure(t reflect.Type, in bool) object {
 }
 
 func (g *schemas) fields(t reflect.Type, in bool, props object, required *[]string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous && name == "" {
-			g.fields(f.Type, in, props, required)
-			continue
-		}
-		if !f.IsExported() || name == "-" {
-			continue
-		}
+	for _, f := range jsonFields(t) {
 		schema := g.schema(f.Type, in)
-		if text := g.words[typeName(t)].Fields[f.Name]; text != "" {
+		if text := g.words[typeName(f.owner)].Fields[f.Name]; text != "" {
 			schema["description"] = text
 		}
-		for k, v := range bounds()[typeName(t)+"."+f.Name] {
+		for k, v := range bounds()[typeName(f.owner)+"."+f.Name] {
 			schema[k] = v
 		}
-		props[name] = schema
-		optional := strings.Contains(options, "omit") || in && f.Type.Kind() == reflect.Struct
-		if !optional {
-			*required = append(*required, name)
+		props[f.key] = schema
+		if f.required(in) {
+			*required = append(*required, f.key)
 		}
 	}
+}
+
+// A jsonField is a field as encoding/json sees it.
+type jsonField struct {
+	reflect.StructField
+	owner    reflect.Type // of which it is a field, which may be embedded
+	key      string
+	optional bool // omitempty, omitzero
+}
+
+// required reports whether the key is always there. In a request that is not
+// asked of a struct, whose own keys may each be left out.
+func (f jsonField) required(in bool) bool {
+	return !f.optional && !(in && f.Type.Kind() == reflect.Struct)
+}
+
+// jsonFields are the fields of a struct, those of embedded ones among them.
+func jsonFields(t reflect.Type) (out []jsonField) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && key == "":
+			out = append(out, jsonFields(f.Type)...)
+		case f.IsExported() && key != "-":
+			out = append(out, jsonField{f, t, key, strings.Contains(options, "omit")})
+		}
+	}
+	return out
 }
 
 // vocabulary says of named types what their kind does not.

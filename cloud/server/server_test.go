@@ -22,8 +22,8 @@ import (
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
-// path fills the wildcards of a pattern.
-func path(pattern string) (method, at string) {
+// fill puts names into the wildcards of a pattern.
+func fill(pattern string) (method, at string) {
 	method, at, _ = strings.Cut(pattern, " ")
 	at = strings.NewReplacer("{site}", "north", "{id}", "gw-north", "{session}", strings.Repeat("a", 64),
 		"{directive}", "d1", "{tariff}", "standard", "{journal}", "evidence", "{epoch}", strings.Repeat("b", 32), "{first}", "0").Replace(at)
@@ -39,7 +39,7 @@ func TestEveryCallNeedsTheToken(t *testing.T) {
 		}
 		n++
 		p := rt.at
-		method, at := path(p)
+		method, at := fill(p)
 		for name, auth := range map[string]string{
 			"none": "", "empty": "Bearer ", "wrong": "Bearer hfa_" + strings.Repeat("x", 43),
 			"scheme": "Basic " + w.s.fresh, "part": "Bearer " + w.s.fresh[:20], "hash": "Bearer " + fmt.Sprintf("%x", w.s.token.sum),

@@ -2,10 +2,12 @@ package server
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 )
 
@@ -88,6 +90,61 @@ func checkObject(dec *json.Decoder, depth int) error {
 	}
 	_, err := dec.Token()
 	return err
+}
+
+// checkShape holds a request against the type that it is read into, as the
+// OpenAPI document shows it: keys are spelled as they are there, those that are
+// required are given, and none is null. encoding/json would read all three as
+// if nothing were wrong.
+func checkShape(b []byte, t reflect.Type, at string) error {
+	raw := reflect.TypeFor[json.RawMessage]()
+	switch {
+	case t == raw:
+		return nil
+	case string(bytes.TrimSpace(b)) == "null":
+		return kindInvalid.because("%s is null: leave it out instead", at)
+	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		return nil
+	case t.Kind() == reflect.Pointer:
+		return checkShape(b, t.Elem(), at)
+	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
+		var items []json.RawMessage
+		if err := json.Unmarshal(b, &items); err != nil {
+			return err
+		}
+		for i, item := range items {
+			if err := checkShape(item, t.Elem(), fmt.Sprintf("%s[%d]", at, i)); err != nil {
+				return err
+			}
+		}
+	case t.Kind() == reflect.Struct:
+		return checkKeys(b, t, at)
+	}
+	return nil
+}
+
+func checkKeys(b []byte, t reflect.Type, at string) error {
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(b, &given); err != nil {
+		return err
+	}
+	for _, f := range jsonFields(t) {
+		v, ok := given[f.key]
+		if !ok && f.required(true) {
+			return kindInvalid.because("key %q of %s is missing", f.key, at)
+		}
+		delete(given, f.key)
+		if !ok {
+			continue
+		}
+		if err := checkShape(v, f.Type, fmt.Sprintf("key %q", f.key)); err != nil {
+			return err
+		}
+	}
+	for key := range given {
+		return kindBadRequest.because("key %q of %s is not known here", clip(key), at)
+	}
+	return nil
 }
 
 // clip shortens what a stranger sent before it goes into a message.
