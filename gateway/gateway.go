@@ -52,6 +52,7 @@ type Gateway struct {
 	floorNoted  int64        // mono ms + 1 of the last record of signed time; 0 none since boot
 	pruned      int64        // mono ms of the last pruning
 	repair      repairing
+	moves       burst            // of the route
 	usageNoted  map[string]int64 // mono ms of the last record of a link's usage
 	natives     natives
 	power       sharing

@@ -15,6 +15,10 @@ const (
 	// UsageSteps is into how many parts a budget is divided: usage that has grown
 	// by one of them is a record at once, so that a power cut forgets no more.
 	UsageSteps = 64
+	// RouteBurst changes of the route in RouteBurstMillis are a record each; beyond
+	// that they are coalesced.
+	RouteBurst       = 10
+	RouteBurstMillis = 600_000
 	// MaxLinksKept bounds the links whose usage is remembered. Beyond it the one
 	// whose month began first is forgotten.
 	MaxLinksKept = 32
@@ -109,9 +113,23 @@ func (g *Gateway) reached() {
 	if !moved || g.router.Single() {
 		return
 	}
-	g.once(coalesceKey{kind: "route"}, record.Record{Body: &record.LinkRoute{
-		Link: g.route.Link, Endpoint: g.route.Endpoint, FromLink: was.Link, FromEndpoint: was.Endpoint, Cause: cause,
-	}})
+	r := record.Record{Body: &record.LinkRoute{
+		Link: g.route.Link, Endpoint: g.route.Endpoint, FromLink: was.Link, FromEndpoint: was.Endpoint, Cause: cause, Count: 1,
+	}}
+	if g.now.Mono-g.moves.since >= RouteBurstMillis {
+		g.moves = burst{since: g.now.Mono}
+	}
+	if g.moves.count++; g.moves.count <= RouteBurst {
+		g.emit(r)
+		return
+	}
+	g.once(coalesceKey{kind: "route"}, r)
+}
+
+// A burst counts what happened since a time, in mono ms.
+type burst struct {
+	since int64
+	count int
 }
 
 // look asks for a look at a better route, when one is due.

@@ -225,7 +225,9 @@ func (t *track) unsent() bool {
 // Acked takes the answer to the upload under way.
 func (l *Line) Acked(now int64, s Slot, a Ack) {
 	l.done(s)
-	l.next = now + l.pace()
+	if l.next > now { // a doorbell that rang meanwhile is not forgotten
+		l.next = now + l.pace()
+	}
 	l.pause(now, a.LaterMillis)
 	if t := l.track(s.Journal, s.Epoch); t != nil {
 		if t.reconciled == 0 && a.Reconciled > 0 && l.waits(t.Parent) {

@@ -135,6 +135,21 @@ func TestLater(t *testing.T) {
 	}
 }
 
+// Somebody rings while an upload is under way: the hello comes after it.
+func TestRingDuringAnUpload(t *testing.T) {
+	l := line()
+	l.Up(0, welcome(5, 0, 7))
+	s := l.Next(1, whole)
+	l.Ring(2)
+	l.Acked(3, *s, Ack{Received: 10, Reconciled: 10})
+	if !l.Due(4) {
+		t.Error("the ring is forgotten")
+	}
+	if l.CallNow(4); l.Due(5) {
+		t.Error("a contact beside a contact")
+	}
+}
+
 // A contact that is never answered does not hold the line for ever.
 func TestUnansweredContactFails(t *testing.T) {
 	l := line()

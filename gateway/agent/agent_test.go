@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,10 +44,12 @@ type books struct {
 	statKey  []byte
 	refuse   int  // status to answer hellos with; 0: welcome
 	spurn    bool // answer uploads with evidence-refused
+	hellos   atomic.Int64
+	bells    bells
 }
 
 func newBooks(t testing.TB) *books {
-	b := &books{t: t, received: make(map[string][]record.Record)}
+	b := &books{t: t, received: make(map[string][]record.Record), bells: bells{open: map[*websocket.Conn]bool{}}}
 	b.cloud = newCloud(t, b.ServeHTTP)
 	der, err := x509.MarshalPKIXPublicKey(&newKey(t).PublicKey)
 	if err != nil {
@@ -59,6 +62,10 @@ func newBooks(t testing.TB) *books {
 func (b *books) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	part := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if part[len(part)-1] == "link" {
+		b.bells.serve(w, r)
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch last := part[len(part)-1]; {
@@ -67,6 +74,7 @@ func (b *books) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case last == "hello" && b.refuse != 0:
 		w.WriteHeader(b.refuse)
 	case last == "hello":
+		b.hellos.Add(1)
 		var h uplink.Hello
 		json.Unmarshal(body, &h)
 		var out uplink.Welcome
@@ -176,7 +184,9 @@ func start(t testing.TB, cfg *Config) *daemon {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	d := &daemon{t: t, cfg: cfg, log: &logBuffer{}, stop: stop, ended: make(chan error, 1)}
-	go func() { d.ended <- Run(ctx, cfg, "test", slog.New(slog.NewJSONHandler(d.log, nil))) }()
+	go func() {
+		d.ended <- Run(ctx, cfg, "test", slog.New(slog.NewJSONHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	}()
 	t.Cleanup(func() { stop() })
 	return d
 }

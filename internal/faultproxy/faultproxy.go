@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -60,6 +61,8 @@ type Proxy struct {
 	mu       sync.Mutex
 	closed   bool
 	mode     Mode
+	cut      *ration             // armed by CutAfter
+	barred   map[netip.Addr]bool // client addresses whose connections are reset
 	delay    time.Duration
 	rate     int // bytes a second each way; 0: no limit
 	listener net.Listener
@@ -80,7 +83,7 @@ func New(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fault proxy: %w", err)
 	}
-	p := &Proxy{target: target, addr: l.Addr().String(), pairs: map[*pair]struct{}{}, changed: make(chan struct{})}
+	p := &Proxy{target: target, addr: l.Addr().String(), pairs: map[*pair]struct{}{}, barred: map[netip.Addr]bool{}, changed: make(chan struct{})}
 	p.listenLocked(l)
 	return p, nil
 }
@@ -103,7 +106,7 @@ func (p *Proxy) Set(m Mode) error {
 		return net.ErrClosed
 	}
 	was := p.mode
-	p.mode = m
+	p.mode, p.cut = m, nil
 	p.changedLocked()
 	if m == Refuse || m == Reset {
 		p.dropLocked()
@@ -115,6 +118,47 @@ func (p *Proxy) Set(m Mode) error {
 		return p.relistenLocked()
 	}
 	return nil
+}
+
+// A ration is what may still pass one way before the link breaks.
+type ration struct {
+	answers bool
+	left    int
+}
+
+// CutAfter lets n more bytes through one way, to the server or, with answers,
+// back to the client, and then does what Set(Refuse) does. With 0 the next byte
+// that way breaks the link and does not pass. Set disarms it.
+func (p *Proxy) CutAfter(n int, answers bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = &ration{answers, n}
+}
+
+// Broken reports whether the link is refusing: whether what CutAfter armed has
+// happened.
+func (p *Proxy) Broken() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mode == Refuse
+}
+
+// Bar resets the connections of a client address, present and future ones, as
+// when one of its links breaks; or no longer does.
+func (p *Proxy) Bar(client netip.Addr, bar bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.barred[client] = bar
+	for c := range p.pairs {
+		if bar && c.from() == client {
+			c.reset()
+		}
+	}
+}
+
+func (c *pair) from() netip.Addr {
+	at, _ := netip.ParseAddrPort(c.client.RemoteAddr().String()) // a TCP connection has one
+	return at.Addr()
 }
 
 // Cut resets every connection once and stays in its mode: a flap.
@@ -232,7 +276,7 @@ func (p *Proxy) serve(client *net.TCPConn) {
 func (p *Proxy) adopt(c *pair) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.mode == Refuse || p.mode == Reset {
+	if p.closed || p.mode == Refuse || p.mode == Reset || p.barred[c.from()] {
 		return false
 	}
 	p.pairs[c] = struct{}{}
@@ -245,7 +289,7 @@ func (p *Proxy) attach(c *pair, server *net.TCPConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.server = server
-	if p.closed || p.mode == Refuse || p.mode == Reset {
+	if p.closed || p.mode == Refuse || p.mode == Reset || p.barred[c.from()] {
 		c.reset()
 		return false
 	}
@@ -320,7 +364,12 @@ func (p *Proxy) forward(dst io.Writer, b []byte, answer bool) bool {
 		p.mu.Unlock()
 		switch p.gate(answer) {
 		case deliver:
-			return p.shaped(dst, b)
+			part, broken := p.spend(b, answer)
+			ok := p.shaped(dst, part)
+			if broken {
+				p.Set(Refuse) //nolint:errcheck // a proxy that is closed is broken already
+			}
+			return ok && !broken
 		case swallow:
 			return true
 		case ended:
@@ -328,6 +377,22 @@ func (p *Proxy) forward(dst io.Writer, b []byte, answer bool) bool {
 		}
 		<-changed
 	}
+}
+
+// spend returns what of b may pass, and whether the link breaks behind it.
+func (p *Proxy) spend(b []byte, answer bool) (part []byte, broken bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cut == nil || p.cut.answers != answer {
+		return b, false
+	}
+	part = b[:min(len(b), p.cut.left)]
+	p.cut.left -= len(part)
+	if p.cut.left > 0 {
+		return part, false
+	}
+	p.cut = nil
+	return part, true
 }
 
 // shaped writes b with the delay and at the rate in force.

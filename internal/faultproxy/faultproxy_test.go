@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -224,5 +225,79 @@ func TestCloseEndsBlackHoledConnections(t *testing.T) {
 	}
 	if _, err := hear(c, 5*time.Second); err == nil {
 		t.Error("a connection outlived the proxy")
+	}
+}
+
+// The link breaks behind exactly so many bytes of one way, and stays broken
+// until somebody mends it.
+func TestCutAfter(t *testing.T) {
+	for _, tt := range []struct {
+		bytes   int
+		answers bool
+		heard   string // by the client
+		lines   int64  // by the server
+	}{{0, true, "", 1}, {3, true, "hel", 1}, {6, true, "hello\n", 1}, {0, false, "", 0}, {3, false, "", 0}, {6, false, "", 1}} {
+		e, p := setup(t)
+		c := dial(t, p)
+		p.CutAfter(tt.bytes, tt.answers)
+		io.WriteString(c, "hello\n")
+		heard, err := io.ReadAll(c)
+		if got := string(heard); err == nil || tt.answers && got != tt.heard {
+			t.Errorf("after %d bytes (answers: %v) the client heard %q, %v", tt.bytes, tt.answers, got, err)
+		}
+		if !p.Broken() {
+			t.Errorf("after %d bytes the link works", tt.bytes)
+		}
+		if tt.lines == 1 {
+			<-e.heard
+		}
+		if n := e.lines.Load(); n != tt.lines {
+			t.Errorf("after %d bytes (answers: %v) the server heard %d lines", tt.bytes, tt.answers, n)
+		}
+		if err := p.Set(Pass); err != nil {
+			t.Fatal(err)
+		}
+		c = dial(t, p)
+		io.WriteString(c, "again\n")
+		if s, err := bufio.NewReader(c).ReadString('\n'); err != nil || s != "again\n" {
+			t.Errorf("mended: %q, %v", s, err)
+		}
+	}
+}
+
+// One of two client addresses is cut off; the other is not.
+func TestBar(t *testing.T) {
+	_, p := setup(t)
+	from := func(a string) (net.Conn, error) {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(a)}}
+		c, err := d.Dial("tcp", p.Addr())
+		if err == nil {
+			t.Cleanup(func() { c.Close() })
+		}
+		return c, err
+	}
+	talks := func(c net.Conn) bool {
+		io.WriteString(c, "hello\n")
+		_, err := bufio.NewReader(c).ReadString('\n')
+		return err == nil
+	}
+	one, err1 := from("127.0.0.2")
+	two, err2 := from("127.0.0.3")
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	if !talks(one) || !talks(two) {
+		t.Fatal("a way does not work to begin with")
+	}
+	p.Bar(netip.MustParseAddr("127.0.0.2"), true)
+	if talks(one) || !talks(two) {
+		t.Error("the wrong connection was cut")
+	}
+	if c, err := from("127.0.0.2"); err == nil && talks(c) {
+		t.Error("a barred client is let in")
+	}
+	p.Bar(netip.MustParseAddr("127.0.0.2"), false)
+	if c, err := from("127.0.0.2"); err != nil || !talks(c) {
+		t.Errorf("no longer barred: %v", err)
 	}
 }
