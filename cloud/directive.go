@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/ocpp"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
@@ -19,7 +20,8 @@ type Directive struct {
 	Expires holdfast.UnixMilli   `json:"expires"`           // 0: never
 	Outcome string               `json:"outcome,omitempty"` // "" pending; "done", "refused", "expired" as recorded by the gateway; [OutcomeSuperseded], [OutcomeUndelivered]
 	Detail  string               `json:"detail,omitempty"`
-	Body    json.RawMessage      `json:"body,omitempty"` // without any token
+	Result  json.RawMessage      `json:"result,omitempty"` // what the charger answered, where something was read
+	Body    json.RawMessage      `json:"body,omitempty"`   // without any token
 }
 
 // Outcomes that the cloud itself gives. A record of the gateway replaces them:
@@ -154,9 +156,9 @@ func (p *Plane) due(tx Tx, now holdfast.UnixMilli, gw holdfast.GatewayID) ([]upl
 	return out, nil
 }
 
-// withToken is the body of a start with its token in clear, for the wire only.
+// withToken is a body with its token in clear, for the wire only.
 func (p *Plane) withToken(tx Tx, d directiveDoc) (json.RawMessage, error) {
-	var b uplink.StartBody
+	var b map[string]json.RawMessage
 	if err := json.Unmarshal(d.Body, &b); err != nil {
 		return nil, fmt.Errorf("directive %s: %w", d.ID, err)
 	}
@@ -164,7 +166,9 @@ func (p *Plane) withToken(tx Tx, d directiveDoc) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.Token = value
+	if b["token"], err = json.Marshal(value); err != nil {
+		return nil, err
+	}
 	return json.Marshal(b)
 }
 
@@ -198,7 +202,7 @@ const maxBody = 64 << 10
 
 // RemoteStart asks a gateway to start a session; it returns the directive's id.
 // The outcome comes back as a record. The token is sealed while it waits.
-func (p *Plane) RemoteStart(ctx context.Context, now holdfast.UnixMilli, site holdfast.SiteID, b uplink.StartBody, by string) (id string, err error) {
+func (p *Plane) RemoteStart(ctx context.Context, now holdfast.UnixMilli, site holdfast.SiteID, b uplink.StartBody, by string) (string, error) {
 	const op = "remote start"
 	if _, err := holdfast.ParseChargerID(string(b.Charger)); err != nil {
 		return "", fmt.Errorf("%s: %w: %w", op, err, ErrInvalid)
@@ -211,45 +215,27 @@ func (p *Plane) RemoteStart(ctx context.Context, now holdfast.UnixMilli, site ho
 	}
 	value := b.Token
 	b.Token = ""
-	body, err := json.Marshal(b)
-	if err != nil {
-		return "", err
-	}
-	tokenID, err := p.tokenID(value)
-	if err != nil {
-		return "", err
-	}
-	err = p.o.Store.Update(ctx, func(tx Tx) error {
-		s, err := get[siteDoc](tx, KindSite, string(site))
-		if err != nil {
-			return fmt.Errorf("%s: %w", op, err)
-		}
-		d := directiveDoc{Directive: Directive{Gateway: s.Gateway, Kind: uplink.StartSession, Expires: now + DirectiveLifeMillis, Body: body}}
-		if d.Secret, err = p.sealed(tx, tokenID, value); err != nil {
-			return err
-		}
-		id, err = p.queue(tx, now, by, d)
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
-	return id, nil
+	return p.commandWith(ctx, now, secretCommand{site, uplink.StartSession, b, value}, by)
 }
 
 // RemoteStop asks the session's gateway to stop it. [ErrNotFound] for a session
 // that the cloud has not heard of.
-func (p *Plane) RemoteStop(ctx context.Context, now holdfast.UnixMilli, session holdfast.SessionID, by string) (id string, err error) {
+func (p *Plane) RemoteStop(ctx context.Context, now holdfast.UnixMilli, session holdfast.SessionID, by string) (string, error) {
+	return p.ofSession(ctx, now, session, uplink.StopSession, by)
+}
+
+// ofSession queues a command about a session for its gateway.
+func (p *Plane) ofSession(ctx context.Context, now holdfast.UnixMilli, session holdfast.SessionID, kind uplink.DirectiveKind, by string) (string, error) {
 	var site holdfast.SiteID
-	err = p.o.Store.View(ctx, func(tx Tx) error {
+	err := p.o.Store.View(ctx, func(tx Tx) error {
 		s, err := get[Session](tx, KindSession, session.String())
 		site = s.Site
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("remote stop: %w", err)
+		return "", fmt.Errorf("%s: %w", kind, err)
 	}
-	return p.command(ctx, now, site, uplink.StopSession, uplink.StopBody{Session: session}, by)
+	return p.command(ctx, now, site, kind, uplink.StopBody{Session: session}, by)
 }
 
 // Trigger asks a charger for a message.
@@ -273,6 +259,9 @@ func (p *Plane) Config(ctx context.Context, now holdfast.UnixMilli, site holdfas
 	}
 	if len(b.Keys) > 0 {
 		return "", invalid("configuration", "either keys to read or a key to write")
+	}
+	if ocpp.SecretKey(b.Key) {
+		return "", invalid("configuration", "%s holds a secret, which would lie in the journals: it is set at the charger", clip(b.Key))
 	}
 	return p.command(ctx, now, site, uplink.SetConfig, b, by)
 }

@@ -229,7 +229,7 @@ func (f *fold) done(b *record.DirectiveDone) error {
 	if err != nil {
 		return err
 	}
-	d.Outcome, d.Detail, d.Statement = b.Outcome, b.Detail, nil
+	d.Outcome, d.Detail, d.Result, d.Statement = b.Outcome, b.Detail, b.Result, nil
 	return d.put(f.tx)
 }
 

@@ -140,6 +140,7 @@ func (s *Server) commandRoutes(r *routes) {
 	command(r, "trigger", uplink.TriggerBody{Charger: "CP-1", Message: "StatusNotification"}, "ask a charger for a message", s.plane.Trigger)
 	command(r, "config", uplink.ConfigBody{Charger: "CP-1", Keys: []string{"HeartbeatInterval"}}, "read (`keys`) or write (`key`, `value`) a charger's configuration", s.plane.Config)
 	command(r, "data", uplink.DataBody{Charger: "CP-1", Vendor: "org.example", Data: json.RawMessage(`{"lamp":"on"}`)}, "send a charger a DataTransfer", s.plane.Data)
+	s.deviceRoutes(r)
 	handle(r, route{at: "GET /v1/directives", name: "directives.list", doc: "what was asked of gateways and what became of it", query: listOf(bySite()),
 		problems: []ProblemKind{kindNotFound}}, s.directives)
 	handle(r, route{at: "GET /v1/directives/{directive}", name: "directives.show", doc: "what became of one",

@@ -236,6 +236,9 @@ func bounds() map[string]object {
 		"uplink.StartBody.TokenType": {"maxLength": 20},
 		"uplink.TriggerBody.EVSE":    {"minimum": 0},
 		"uplink.TriggerBody.Message": {"minLength": 1, "maxLength": 50},
+		"uplink.ReserveBody.Token":   token,
+		"uplink.UnlockBody.EVSE":     {"minimum": 1},
+		"uplink.CallBody.Action":     {"minLength": 1, "maxLength": 50},
 		"uplink.DataBody.Vendor":     {"minLength": 1, "maxLength": 255},
 		"uplink.DataBody.MessageID":  {"maxLength": 50},
 	}

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,12 +132,36 @@ func outcome(cmd *cobra.Command, c *client, d cloud.Directive) error {
 	case "done":
 		if !c.json {
 			fmt.Fprintf(cmd.OutOrStdout(), "Done%s.\n", detail)
+			return printResult(cmd.OutOrStdout(), d.Result)
 		}
 		return nil
 	case "":
 		return failed(fmt.Errorf("the gateway did not answer in time: its site is offline, or the charger is (holdfast sites show SITE)"))
 	}
 	return failed(fmt.Errorf("%s%s", d.Outcome, detail))
+}
+
+// printResult prints what a charger answered: values by key as a table, anything
+// else as JSON.
+func printResult(w io.Writer, raw json.RawMessage) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	var values map[string]string
+	if json.Unmarshal(raw, &values) != nil {
+		var b bytes.Buffer
+		if err := json.Indent(&b, raw, "", "  "); err != nil {
+			return fmt.Errorf("the charger's answer: %w", err)
+		}
+		_, err := fmt.Fprintln(w, b.String())
+		return err
+	}
+	t := newTable("KEY", "VALUE")
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		t.add(k, values[k])
+	}
+	t.print(w)
+	return nil
 }
 
 func directivesCommand() *cobra.Command {

@@ -80,6 +80,7 @@ func rootCommand() *cobra.Command {
 		ledgerCommand(),
 		startCommand(),
 		stopCommand(),
+		chargersCommand(),
 		directivesCommand(),
 		eraseCommand(),
 	)

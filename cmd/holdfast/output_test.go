@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/holdfast-ev/holdfast"
@@ -16,6 +17,20 @@ func TestExactAmounts(t *testing.T) {
 	} {
 		if got := exact(m, "EUR"); got != want {
 			t.Errorf("%d: %s, want %s", int64(m), got, want)
+		}
+	}
+}
+
+// What a charger answered is a table of its values, or the JSON that it sent.
+func TestResults(t *testing.T) {
+	for raw, want := range map[string]string{
+		"":                       "",
+		`{"B":"2","A":"1"}`:      "KEY  VALUE\nA    1\nB    2\n",
+		`{"status":"x","n":[1]}`: "{\n  \"status\": \"x\",\n  \"n\": [\n    1\n  ]\n}\n",
+	} {
+		var b strings.Builder
+		if err := printResult(&b, []byte(raw)); err != nil || b.String() != want {
+			t.Errorf("%s is printed as %q, %v", raw, b.String(), err)
 		}
 	}
 }
