@@ -226,6 +226,7 @@ type Append struct {
 	Journal    holdfast.Journal
 	Key        bool
 	Checkpoint bool
+	Lazy       bool         // no answer rests on it: telemetry that evidence of the same message says too. It may be synced up to a tick later
 	Seq        holdfast.Seq // of a record; the loop checks it
 	Bytes      []byte
 }

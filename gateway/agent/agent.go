@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,7 @@ func Run(ctx context.Context, cfg *Config, software string, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // of deriving the key: more than all the rest will ever take
 	a, err := newAgent(cfg, software, log, keys)
 	if err != nil {
 		return err

@@ -56,6 +56,8 @@ type Benchmark struct {
 func All() []Benchmark {
 	return []Benchmark{
 		{"binary", "What the programs weigh.", binarySize},
+		{"start", "Authorise and start while the cloud is away, from the charger's first byte to the answer's last.", offlineStart},
+		{"memory", "Resident memory of the gateway's process.", memory},
 		{"calls", "Calls per second: 200 chargers loop Authorize, Start, five MeterValues, Stop; every transaction message is durable before its answer.", callsPerSecond},
 	}
 }

@@ -27,6 +27,8 @@ type served struct {
 	url   string
 	flags []string
 	loads []*Load
+	proc  *process
+	cpu   []float64 // of the server's process for each call, in µs
 }
 
 // callsPerSecond puts the same load on the gateway, on a server that only
@@ -41,7 +43,7 @@ func callsPerSecond(r *Run) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	gateway := &served{name: "gateway", url: "ws://" + s.ocpp + "/ocpp", flags: []string{"-second"}}
+	gateway := &served{name: "gateway", proc: s.proc, url: "ws://" + s.ocpp + "/ocpp", flags: []string{"-second"}}
 	echo, stopEcho, err := r.peer("echo")
 	if err != nil {
 		return err
@@ -53,12 +55,21 @@ func callsPerSecond(r *Run) error {
 	window := r.For(6*time.Second, 500*time.Millisecond)
 	for round := range r.Count(loadRounds, 1) {
 		for _, v := range []*served{echo, gateway, ocppgo} {
+			before, err := v.proc.cpu()
+			if err != nil {
+				return err
+			}
 			l, err := r.load(v, n, window)
 			if err != nil {
 				return fmt.Errorf("%s: %w", v.name, err)
 			}
-			r.Say("round %d: %-8s %8.0f calls/s, p50 %.2f ms, p99 %.2f ms, %.0f calls of its own in flight",
-				round+1, v.name, float64(l.Calls)/l.Seconds, l.P50Ms, l.P99Ms, l.InFlight)
+			after, err := v.proc.cpu()
+			if err != nil {
+				return err
+			}
+			v.cpu = append(v.cpu, float64((after-before).Microseconds())/float64(max(l.All, 1)))
+			r.Say("round %d: %-8s %8.0f calls/s, p50 %.2f ms, p99 %.2f ms, %.0f calls of its own in flight, %.0f µs of processor time a call",
+				round+1, v.name, float64(l.Calls)/l.Seconds, l.P50Ms, l.P99Ms, l.InFlight, v.cpu[len(v.cpu)-1])
 			v.loads = append(v.loads, l)
 		}
 	}
@@ -91,6 +102,9 @@ func reportCalls(r *Run, gateway, echo, ocppgo *served, n int) {
 		Of: fmt.Sprintf("ocpp-go, %.1f ms", ocppgo.median(func(l *Load) float64 { return l.P50Ms }))})
 	r.Add(Figure{Name: "answer, p99", Value: p99, Unit: "ms", Of: fmt.Sprintf("echo, %.1f ms", p99e), Ratio: p99 / p99e,
 		Aim: fmt.Sprintf("at most %d ms", maxCallP99Ms), Met: p99 <= maxCallP99Ms})
+	r.Add(Figure{Name: "processor time of the server for a call", Value: middle(gateway.cpu), Unit: "µs",
+		Of: fmt.Sprintf("echo, %.0f µs; ocpp-go, %.0f µs", middle(echo.cpu), middle(ocppgo.cpu)), Ratio: middle(gateway.cpu) / middle(ocppgo.cpu),
+		Note: "the load's own processor time comes on top, and is the same for all three; the ratio is to ocpp-go"})
 	r.Add(Figure{Name: "the server's own calls in flight", Value: gateway.median(func(l *Load) float64 { return l.InFlight }), Unit: "calls",
 		Of: fmt.Sprintf("echo, %.0f; ocpp-go sends none", echo.median(func(l *Load) float64 { return l.InFlight }))})
 }
@@ -100,7 +114,15 @@ func (v *served) median(of func(*Load) float64) float64 {
 	for _, l := range v.loads {
 		all = append(all, of(l))
 	}
-	slices.Sort(all)
+	return middle(all)
+}
+
+// middle returns the median, 0 of nothing.
+func middle(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	all = slices.Sorted(slices.Values(all))
 	return all[len(all)/2]
 }
 
@@ -123,7 +145,7 @@ func (r *Run) peer(role string) (*served, func() error, error) {
 		c, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
 			c.Close()
-			return &served{name: role, url: "ws://" + addr + "/ocpp"}, p.end, nil
+			return &served{name: role, url: "ws://" + addr + "/ocpp", proc: p}, p.kill, nil
 		}
 		if time.Now().After(deadline) {
 			return nil, nil, fmt.Errorf("%s does not listen: %w; %s", role, err, p.tail())

@@ -15,7 +15,8 @@ import (
 
 // A Load is what the load process found.
 type Load struct {
-	Calls    int     `json:"calls"`
+	Calls    int     `json:"calls"` // begun and answered in the window
+	All      int     `json:"all"`   // answered at all
 	Seconds  float64 `json:"seconds"`
 	Sessions int     `json:"sessions"`
 	P50Ms    float64 `json:"p50_ms"`
@@ -37,6 +38,7 @@ type loader struct {
 	from, to time.Time // the window
 	mu       sync.Mutex
 	took     []time.Duration
+	all      int
 	sessions int
 }
 
@@ -130,12 +132,13 @@ func (l *loader) sample(ctx context.Context) (sum, samples int64) {
 // in it counts.
 func (l *loader) loop(ctx context.Context, p *point) error {
 	var took []time.Duration
-	sessions, held := 0, false
+	sessions, all, held := 0, 0, false
 	timed := func(f func() error) error {
 		began := time.Now()
 		if err := f(); err != nil {
 			return err
 		}
+		all++
 		if now := time.Now(); began.After(l.from) && now.Before(l.to) {
 			took = append(took, now.Sub(began))
 		}
@@ -168,7 +171,7 @@ func (l *loader) loop(ctx context.Context, p *point) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.took, l.sessions = append(l.took, took...), l.sessions+sessions
+	l.took, l.sessions, l.all = append(l.took, took...), l.sessions+sessions, l.all+all
 	return nil
 }
 
@@ -178,7 +181,7 @@ func (l *loader) result(inFlight float64) (*Load, error) {
 	}
 	slices.Sort(l.took)
 	return &Load{
-		Calls: len(l.took), Seconds: l.window.Seconds(), Sessions: l.sessions, InFlight: inFlight,
+		Calls: len(l.took), All: l.all, Seconds: l.window.Seconds(), Sessions: l.sessions, InFlight: inFlight,
 		P50Ms: millis(quantile(l.took, 0.5)), P99Ms: millis(quantile(l.took, 0.99)), MaxMs: millis(l.took[len(l.took)-1]),
 	}, nil
 }

@@ -12,10 +12,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/holdfast-ev/holdfast/cloud/server"
@@ -56,10 +54,11 @@ type site struct {
 	proc   *process
 }
 
-// newSites makes sites of n chargers each. All of them are offline when it
+// newSites makes sites of n chargers each, whose lists hold so many pairs of
+// cards. All of them are offline when it
 // returns, and none runs.
-func (r *Run) newSites(count, n int, tls *pair) (sites []*site, err error) {
-	c, err := startCloud(r, n)
+func (r *Run) newSites(count, n, cards int, tls *pair) (sites []*site, err error) {
+	c, err := startCloud(r, cards)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +75,7 @@ func (r *Run) newSites(count, n int, tls *pair) (sites []*site, err error) {
 
 // newSite is newSites for one.
 func (r *Run) newSite(n int) (*site, error) {
-	sites, err := r.newSites(1, n, nil)
+	sites, err := r.newSites(1, n, n, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +89,12 @@ type cloud struct {
 }
 
 func startCloud(r *Run, cards int) (*cloud, error) {
+	dir, err := os.MkdirTemp(r.Dir, "cloud-")
+	if err != nil {
+		return nil, err
+	}
 	s, err := server.Start(context.WithoutCancel(r.Ctx), server.Options{
-		DataDir: filepath.Join(r.Dir, "cloud"), APIAddr: "127.0.0.1:0", GatewayAddr: "127.0.0.1:0",
+		DataDir: dir, APIAddr: "127.0.0.1:0", GatewayAddr: "127.0.0.1:0",
 		Version: "bench", Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -145,11 +148,14 @@ func (c *cloud) newSite(name string, n int, tls *pair) (*site, error) {
 	var made struct {
 		Code string `json:"code"`
 	}
-	policy := map[string]any{"token_cap": int64(1e13), "site_cap": int64(1e13), "max_sessions": 50}
+	policy := map[string]any{"token_cap": int64(1e13), "site_cap": int64(1e13), "max_sessions": 50, "dark": true}
 	if err := c.call(http.MethodPost, "/v1/sites", map[string]any{"id": name, "policy": policy}, &made); err != nil {
 		return nil, err
 	}
-	base := filepath.Join(c.run.Dir, name)
+	base, err := os.MkdirTemp(c.run.Dir, name+"-")
+	if err != nil {
+		return nil, err
+	}
 	sockets, err := os.MkdirTemp("", "hf-") // a unix socket's path must be short
 	if err != nil {
 		return nil, err
@@ -283,69 +289,3 @@ func freePort() (string, error) {
 	}
 	return l.Addr().String(), l.Close()
 }
-
-// A process is a program under measurement.
-type process struct {
-	cmd  *exec.Cmd
-	log  string
-	gone chan struct{}
-	err  error // how it ended; read after gone
-}
-
-// spawn starts a program; its output goes to the file log.
-func (r *Run) spawn(log string, args ...string) (*process, error) {
-	f, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // the child has its own
-	p := &process{cmd: exec.CommandContext(r.Ctx, args[0], args[1:]...), log: log, gone: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = f, f
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", args[0], err)
-	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.gone)
-	}()
-	return p, nil
-}
-
-// end asks the process to end and waits for it.
-func (p *process) end() error {
-	p.cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended by itself, which Wait says
-	select {
-	case <-p.gone:
-		if p.err != nil {
-			return fmt.Errorf("%s: %w; %s", filepath.Base(p.cmd.Path), p.err, p.tail())
-		}
-		return nil
-	case <-time.After(endWithin):
-		p.cmd.Process.Kill() //nolint:errcheck // as above
-		<-p.gone
-		return fmt.Errorf("%s did not end within %s; %s", filepath.Base(p.cmd.Path), endWithin, p.tail())
-	}
-}
-
-// rss returns the process's resident memory in bytes.
-func (p *process) rss() (int64, error) {
-	var kb int64
-	_, err := fmt.Sscan(field(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid), "VmRSS"), &kb)
-	if err != nil {
-		return 0, fmt.Errorf("resident memory of %s: %w", filepath.Base(p.cmd.Path), err)
-	}
-	return kb << 10, nil
-}
-
-// tail is the end of the process's output.
-func (p *process) tail() string {
-	b, err := os.ReadFile(p.log)
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return "its log ends with: " + strings.Join(lines[max(0, len(lines)-5):], "\n")
-}
-
-// A pair is a certificate and its key, as files.
-type pair struct{ cert, key string }
