@@ -26,6 +26,8 @@ const (
 	CoalesceMillis        = 60_000    // refusals, flaps and security events are recorded at most this often each
 	MaxCoalesced          = 256       // distinct things coalesced at once; the rest share one count
 	SnapshotEvery         = 10_000    // records between snapshots
+	SnapshotPauseMillis   = 60_000    // and at least so much time between them
+	SnapshotMost          = 50_000    // but never more records than this
 	SessionReserveBytes   = 16 << 10  // space that a session needs to end well
 	SpaceMarginBytes      = 1 << 20   // never handed to sessions: the gateway's own records
 	StopRetryMillis       = 30_000    // a session over its limit is told again this often

@@ -39,25 +39,26 @@ type Gateway struct {
 	tariffs    map[holdfast.Hash]*tariff.Tariff // parsed, by the hash of their statement
 	freed      map[evse]int64                   // EVSEs reported free with a session running: since (mono ms)
 
-	free        int64 // bytes the evidence journal may grow by; -1: not told yet
-	checkpoint  checkpointing
-	snapshotAt  holdfast.Seq // state.Next at the last snapshot
-	snapshots   []uint64     // sizes of attested snapshots, newest last
-	helloNonce  string
-	journalSize int64
-	counters    Counters
-	clockWas    holdfast.Instant
-	clocks      map[holdfast.ChargerID]*chargerClock
-	lastEnd     holdfast.Seq // record of the last end of a session
-	floorNoted  int64        // mono ms + 1 of the last record of signed time; 0 none since boot
-	pruned      int64        // mono ms of the last pruning
-	repair      repairing
-	moves       burst            // of the route
-	usageNoted  map[string]int64 // mono ms of the last record of a link's usage
-	natives     natives
-	power       sharing
-	cut         cutOff
-	stopping    bool
+	free         int64 // bytes the evidence journal may grow by; -1: not told yet
+	checkpoint   checkpointing
+	snapshotAt   holdfast.Seq // state.Next at the last snapshot
+	snapshotMono int64        // mono ms of it
+	snapshots    []uint64     // sizes of attested snapshots, newest last
+	helloNonce   string
+	journalSize  int64
+	counters     Counters
+	clockWas     holdfast.Instant
+	clocks       map[holdfast.ChargerID]*chargerClock
+	lastEnd      holdfast.Seq // record of the last end of a session
+	floorNoted   int64        // mono ms + 1 of the last record of signed time; 0 none since boot
+	pruned       int64        // mono ms of the last pruning
+	repair       repairing
+	moves        burst            // of the route
+	usageNoted   map[string]int64 // mono ms of the last record of a link's usage
+	natives      natives
+	power        sharing
+	cut          cutOff
+	stopping     bool
 }
 
 type evse struct {
@@ -111,6 +112,7 @@ func New(cfg Config, state *State, heads []uplink.Head) (*Gateway, error) {
 		return nil, fmt.Errorf("state is folded up to record %d, the journal's next is %d", state.Next, g.next[holdfast.Evidence])
 	}
 	g.power = newSharing(&g.cfg)
+	g.checkpoint.asked = -CheckpointPauseMillis
 	g.line = uplink.NewLine(0, holdfast.CauseStartup, heads)
 	g.lastEnd = state.Next // unknown after a start: no earlier than everything there is
 	return g, nil
@@ -237,11 +239,18 @@ func (g *Gateway) Ready() Ready {
 		g.ready.Fetch = g.fetch()
 	}
 	g.checkpoints()
-	if g.state.Next >= g.snapshotAt+SnapshotEvery {
-		g.snapshotAt = g.state.Next
+	if g.snapshotDue() {
+		g.snapshotAt, g.snapshotMono = g.state.Next, g.now.Mono
 		g.ready.Snapshot = true
 	}
 	return g.ready
+}
+
+// snapshotDue reports whether recovery has far enough to fold. Under a heavy
+// load snapshots are rarer: one takes as long as many messages.
+func (g *Gateway) snapshotDue() bool {
+	n := g.state.Next - min(g.state.Next, g.snapshotAt)
+	return n >= SnapshotEvery && g.now.Mono-g.snapshotMono >= SnapshotPauseMillis || n >= SnapshotMost
 }
 
 // Advance forgets what Ready returned: the loop has carried it out.

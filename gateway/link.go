@@ -26,6 +26,7 @@ func (g *Gateway) linkChanged(c *uplink.Change) {
 	g.emit(record.Record{Body: &record.LinkChanged{From: c.From, To: c.To, Cause: c.Cause, Detail: clip(c.Detail), Lasted: c.LastedMs}})
 	if c.To == holdfast.Syncing {
 		g.checkpoint.want = true // the cloud reconciles no further than the last one
+		g.checkpoint.asked = g.now.Mono - CheckpointPauseMillis
 	}
 }
 
@@ -105,11 +106,15 @@ func (g *Gateway) committed(in Committed) {
 	}
 }
 
+// CheckpointPauseMillis is the least time between two checkpoints: sessions that
+// end in the same second share one, which costs the disk three syncs.
+const CheckpointPauseMillis = 1_000
+
 // checkpoints asks for a checkpoint when a session ended or the link came back,
 // and at least every [CheckpointEveryMillis] while there is change.
 func (g *Gateway) checkpoints() {
 	due := g.checkpoint.dirty > 0 && g.now.Mono-g.checkpoint.asked >= CheckpointEveryMillis
-	if g.checkpoint.want || due {
+	if g.checkpoint.want && g.now.Mono-g.checkpoint.asked >= CheckpointPauseMillis || due {
 		g.checkpoint.want, g.checkpoint.dirty, g.checkpoint.asked = false, 0, g.now.Mono
 		g.ready.Checkpoint = true
 	}

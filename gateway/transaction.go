@@ -94,7 +94,12 @@ func (g *Gateway) open(m message, tx ocpp.Transaction, d *Decision, auth *ocpp.A
 	g.numbered(m, tx, ses)
 	g.counters.Sessions++
 	g.enforce(ses)
+	at := len(g.ready.Records)
 	g.readings(m, ses, tx.Readings)
+	for i, a := range g.ready.Records[at:] {
+		// The record that opens the session has the whole message.
+		g.ready.Records[at+i].Lazy = a.Journal == holdfast.Telemetry
+	}
 	n, _ := strconv.ParseInt(b.Labels[LabelOCPP16], 10, 32)
 	return ocpp.TxAnswer{ID: int32(n), Auth: auth, Limits: watched(ses)}
 }

@@ -63,6 +63,10 @@ const SliceBytes = 512 << 10
 // what the journal takes, so that a frame's own overhead never matters.
 const BatchBytes = journal.MaxBatch / 2
 
+// LazyBytes is how much telemetry waits for a sync at most on which no answer
+// rests.
+const LazyBytes = 256 << 10
+
 // MaxRounds bounds how often one turn goes around for what the effects of a
 // round allow at once, such as an upload of what was just committed.
 const MaxRounds = 8
@@ -77,6 +81,8 @@ type Loop struct {
 	checkpoint uint64 // size of the last one in the current evidence epoch
 	syncs      uint64
 	dropped    uint64 // telemetry records that found no room
+	lazy       int    // bytes of telemetry that may wait for the next sync
+	ticked     bool   // in this turn: what waits is synced
 }
 
 // Core returns the core, for its status and counters, between turns.
@@ -91,7 +97,12 @@ func (l *Loop) Stats() (evidence, telemetry journal.Stats, syncs, dropped uint64
 // the disk and the core may differ, so the core must be discarded and opened
 // again. Nothing that the failed turn decided was told to anybody.
 func (l *Loop) Turn(now holdfast.Instant, in []gateway.Input) error {
+	l.ticked = false
 	for _, input := range in {
+		switch input.(type) {
+		case gateway.Tick, gateway.Quit:
+			l.ticked = true
+		}
 		input, err := l.mend(input)
 		if err != nil {
 			return err
@@ -149,9 +160,10 @@ func (l *Loop) restart(now holdfast.Instant, r gateway.Restart) error {
 }
 
 // commit appends the records and syncs each journal that got any, evidence
-// first: telemetry may refer to it, never the other way round.
+// first: telemetry may refer to it, never the other way round. What is lazy is
+// synced with the next record that is not, or at a tick.
 func (l *Loop) commit(records []gateway.Append) (done []gateway.Committed, err error) {
-	dirty, waiting := map[holdfast.Journal]bool{}, map[holdfast.Journal]int{}
+	dirty, waiting := map[holdfast.Journal]bool{}, map[holdfast.Journal]int{holdfast.Telemetry: l.lazy}
 	for _, a := range records {
 		if waiting[a.Journal] += len(a.Bytes); waiting[a.Journal] > BatchBytes {
 			// A turn of very large messages takes more than one sync. That is no
@@ -164,7 +176,14 @@ func (l *Loop) commit(records []gateway.Append) (done []gateway.Committed, err e
 		if err := l.append(a); err != nil {
 			return nil, err
 		}
-		dirty[a.Journal] = true
+		if a.Lazy && a.Journal == holdfast.Telemetry {
+			l.lazy += len(a.Bytes)
+		} else {
+			dirty[a.Journal] = true
+		}
+	}
+	if l.lazy > 0 && (l.ticked || l.lazy > LazyBytes) {
+		dirty[holdfast.Telemetry] = true
 	}
 	for _, j := range []holdfast.Journal{holdfast.Evidence, holdfast.Telemetry} {
 		if !dirty[j] {
@@ -175,6 +194,9 @@ func (l *Loop) commit(records []gateway.Append) (done []gateway.Committed, err e
 			return nil, fmt.Errorf("sync %s journal: %w", j, err)
 		}
 		l.syncs++
+		if j == holdfast.Telemetry {
+			l.lazy = 0
+		}
 		size, _ := log.Head()
 		c := gateway.Committed{Journal: j, Epoch: log.Identity().Epoch, Size: size, Bytes: log.Stats().Bytes}
 		if j == holdfast.Evidence {
