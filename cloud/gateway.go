@@ -163,7 +163,7 @@ func (p *Plane) identity(now holdfast.UnixMilli, gw gatewayDoc, csr *x509.Certif
 	}
 	return uplink.Enrolled{
 		Gateway: gw.ID, Site: gw.Site, Certificate: cert, CA: p.o.CACertificate, StatementKey: statementKey,
-		TokenKey: tokenKey[:], SealKey: sealKey[:], Endpoint: p.o.Endpoint,
+		TokenKey: tokenKey[:], SealKey: sealKey[:], Endpoint: p.o.Endpoint, Endpoints: p.o.Further,
 	}, nil
 }
 

@@ -26,7 +26,8 @@ type Options struct {
 	// Issue signs a gateway's certificate: client auth, CN = gateway. The CSR's
 	// signature and curve have been checked.
 	Issue    func(csr *x509.CertificateRequest, gateway holdfast.GatewayID, now holdfast.UnixMilli) (der []byte, err error)
-	Endpoint string // https URL that gateways use from enrolment on
+	Endpoint string   // https URL that gateways use from enrolment on
+	Further  []string // https URLs of further ways in, best first; at most uplink.MaxEndpoints-1
 }
 
 // A Plane is the control plane. It holds no state but its options and may be

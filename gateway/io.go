@@ -199,7 +199,7 @@ type Ready struct {
 
 	Checkpoint bool          // sign and append a checkpoint of the evidence journal
 	Snapshot   bool          // store Gateway.Snapshot and step SnapshotStored
-	Route      *uplink.Route // every call from here on goes this way
+	Route      *uplink.Route // every call from here on goes this way; zero: hang up, there will be none
 	Hello      *uplink.Hello
 	Probe      *uplink.Route // look whether this route works, and step Probed
 	Upload     *Upload

@@ -76,6 +76,9 @@ func (g *Gateway) contact() {
 
 // closed notes that no link may be used.
 func (g *Gateway) closed() {
+	if g.route != (uplink.Route{}) {
+		g.route, g.ready.Route = uplink.Route{}, &uplink.Route{} // the doorbell as well
+	}
 	g.linkChanged(g.line.Down(g.now.Mono, holdfast.CauseBudgetSpent, "the data budget of every usable link is spent", g.chance.below))
 }
 

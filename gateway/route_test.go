@@ -46,6 +46,9 @@ func (u *uplinked) seconds(n int) {
 }
 
 func (u *uplinked) answer(r gateway.Ready) {
+	if r.Route != nil {
+		u.at = *r.Route
+	}
 	for r.Hello != nil || r.Upload != nil || r.Probe != nil {
 		var in []gateway.Input
 		if r.Route != nil {
@@ -248,6 +251,9 @@ func TestBudgetAcrossPowerCuts(t *testing.T) {
 	u.second()
 	if state := u.g.Status(u.now); state.Link != holdfast.Offline || state.Cause != holdfast.CauseBudgetSpent || state.Links[0].State == uplink.Ready {
 		t.Errorf("a spent link: %s, %s, %+v", state.Link, state.Cause, state.Links[0])
+	}
+	if u.at != (uplink.Route{}) {
+		t.Error("the doorbell over a spent link is not hung up")
 	}
 	before := u.hellos["lte"]
 	u.seconds(300)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,25 @@ func TestEnrolmentCodes(t *testing.T) {
 	w.redeem(added.Code, newKey(t)).want(t, kindCode)
 	if log := w.log.String(); strings.Contains(log, random) || strings.Contains(log, wrong) {
 		t.Error("the log holds an enrolment code")
+	}
+}
+
+// A cloud with several ways in tells them at enrolment; what is no URL is
+// refused before anything starts.
+func TestFurtherEndpointsAreTold(t *testing.T) {
+	further := []string{"https://cloud-2.example:8443", "https://192.0.2.7:8443"}
+	w := start(t, func(o *Options) { o.Further = further })
+	added := do[NewSite](w, "POST", "/v1/sites", `{"id":"north"}`)
+	a := w.redeem(added.Code, newKey(t))
+	var e uplink.Enrolled
+	if err := json.Unmarshal(a.body, &e); err != nil || e.Endpoint != w.s.GatewayURL() || !slices.Equal(e.Endpoints, further) {
+		t.Errorf("HTTP %d: endpoint %q, further %q, %v", a.status, e.Endpoint, e.Endpoints, err)
+	}
+	for _, bad := range [][]string{{"http://cloud"}, {"https://"}, {"https://a?b"}, make([]string, uplink.MaxEndpoints)} {
+		if s, err := Start(t.Context(), Options{DataDir: t.TempDir(), Further: bad}); err == nil {
+			s.Close()
+			t.Errorf("%q was accepted", bad)
+		}
 	}
 }
 

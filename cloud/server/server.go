@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/cloud"
+	"github.com/holdfast-ev/holdfast/uplink"
 )
 
 // The defaults: both endpoints are for this machine alone until somebody says
@@ -62,6 +64,10 @@ type Options struct {
 	// Endpoint is the https URL that gateways use from enrolment on; default:
 	// the first of Hosts with the port that is listened on.
 	Endpoint string
+	// Further are https URLs of further ways to the same gateway endpoint, best
+	// first, at most 7: gateways learn them at enrolment and use them when Endpoint
+	// fails.
+	Further []string
 	// ExposeAPI allows an APIAddr that other machines can reach. The API is then
 	// served over TLS with a certificate of the cloud's own authority, and
 	// /metrics needs the token.
@@ -168,6 +174,14 @@ func (o *Options) validate() error {
 	if o.Endpoint != "" && !strings.HasPrefix(o.Endpoint, "https://") {
 		return fmt.Errorf("endpoint %q: want an https URL", o.Endpoint)
 	}
+	if len(o.Further) > uplink.MaxEndpoints-1 {
+		return fmt.Errorf("%d further endpoints, at most %d", len(o.Further), uplink.MaxEndpoints-1)
+	}
+	for _, s := range o.Further {
+		if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {
+			return fmt.Errorf("further endpoint %q: want an https URL, for example https://cloud-2.example:8443", s)
+		}
+	}
 	return nil
 }
 
@@ -246,7 +260,7 @@ func (s *Server) openPlane(ctx context.Context, o Options, ks *keys) error {
 	s.closers = append(s.closers, store.Close)
 	s.plane = cloud.New(cloud.Options{
 		Store: store, Archive: archive, Signer: ks.statement, Rand: rand.Reader, Secret: ks.secret,
-		CACertificate: ks.authority.cert.Raw, Endpoint: s.gatewayURL,
+		CACertificate: ks.authority.cert.Raw, Endpoint: s.gatewayURL, Further: o.Further,
 		Issue: func(csr *x509.CertificateRequest, gw holdfast.GatewayID, now holdfast.UnixMilli) ([]byte, error) {
 			return ks.authority.issueDevice(csr, gw, now.Time())
 		},

@@ -58,6 +58,7 @@ The log goes to standard error, one JSON object a line.`,
 	f.StringVar(&o.GatewayAddr, "gateways", server.DefaultGatewayAddr, "address for gateways; port 0 picks a free one")
 	f.StringSliceVar(&o.Hosts, "host", nil, "name or address in the server certificate; the first is what gateways are told (repeatable)")
 	f.StringVar(&o.Endpoint, "endpoint", "", "https URL that gateways are told, when it is not --host with the port of --gateways")
+	f.StringSliceVar(&o.Further, "further-endpoint", nil, "https URL of a further way in that gateways are told, best first (repeatable, at most 7)")
 	f.BoolVar(&o.ExposeAPI, "expose-api", false, "allow an --api address that other machines can reach, over TLS")
 	f.BoolVar(&o.NewToken, "new-token", false, "replace the API token and print the new one")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")

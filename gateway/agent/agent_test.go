@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -45,6 +46,8 @@ type books struct {
 	refuse   int  // status to answer hellos with; 0: welcome
 	spurn    bool // answer uploads with evidence-refused
 	hellos   atomic.Int64
+	endpoint string // told at enrolment; "": the server's own
+	further  []string
 	bells    bells
 }
 
@@ -106,7 +109,7 @@ func (b *books) enrolled(w http.ResponseWriter, body []byte) {
 	}, b.cert, csr.PublicKey)
 	answerJSON(w, 200, uplink.Enrolled{
 		Gateway: "gw-7", Site: "site-7", Certificate: cert.Raw, CA: b.cert.Raw, StatementKey: b.statKey,
-		TokenKey: bytes.Repeat([]byte{1}, 32), SealKey: bytes.Repeat([]byte{2}, 32), Endpoint: b.web.URL,
+		TokenKey: bytes.Repeat([]byte{1}, 32), SealKey: bytes.Repeat([]byte{2}, 32), Endpoint: cmp.Or(b.endpoint, b.web.URL), Endpoints: b.further,
 	})
 }
 

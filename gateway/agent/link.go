@@ -43,6 +43,7 @@ type cloudLink struct {
 
 	mu      sync.Mutex
 	at      *path    // in use
+	closed  bool     // no route may be used: no doorbell either
 	bell    *bell    // connected or being connected; nil: none
 	refused *Refusal // the last upload, if the cloud refused its bytes
 	stopped bool
@@ -298,7 +299,7 @@ func (l *cloudLink) down(ctx context.Context, f *feed, at *path, found finding) 
 // use.
 func (l *cloudLink) ring(f *feed, at *path) {
 	l.mu.Lock()
-	if l.at != at || l.bell != nil && l.bell.feed == f {
+	if l.closed || l.at != at || l.bell != nil && l.bell.feed == f {
 		l.mu.Unlock()
 		return
 	}

@@ -368,6 +368,36 @@ func TestUsageSurvivesARestart(t *testing.T) {
 	}
 }
 
+// The further endpoints of the enrolment are used when the first is gone; one
+// that is no URL is left out.
+func TestEnrolmentTellsFurtherEndpoints(t *testing.T) {
+	b := newBooks(t)
+	first, second := b.before(t), b.before(t)
+	b.endpoint = "https://" + first.Addr()
+	b.further = []string{"ftp://nonsense", b.endpoint + "/", "https://" + second.Addr()}
+	cfg := enrolledSite(t, b)
+	cfg.Cloud = CloudConfig{}
+	keys, err := OpenIdentity(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"https://" + second.Addr()}; keys.Endpoint != b.endpoint || !slices.Equal(keys.Further, want) {
+		t.Fatalf("endpoints %s and %q, want %s and %q", keys.Endpoint, keys.Further, b.endpoint, want)
+	}
+	d := start(t, cfg)
+	if got := d.online("the first contact").Route().Endpoint; got != b.endpoint {
+		t.Errorf("%s in use", got)
+	}
+	if err := first.Set(faultproxy.Refuse); err != nil {
+		t.Fatal(err)
+	}
+	if err := SyncNow(t.Context(), cfg.Local.Socket); err != nil {
+		t.Fatal(err)
+	}
+	d.until("a further endpoint", func(r *Report) bool { return r.Route().Endpoint == keys.Further[0] && r.Backlog == 0 })
+	d.end()
+}
+
 func TestLinkConfigProblems(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"links:\n  - name: ''\n", `g.yaml:3:5: links[0].name: "", want 1 to 32 letters`},

@@ -70,19 +70,23 @@ func (a *agent) paths() (ways []*way, list []*path, err error) {
 
 // use goes another way from now on. The doorbell is hung up: it is connected
 // again when a contact over the new route has worked. Calls that are under way
-// end on their own.
+// end on their own. The zero Route hangs up until the next.
 func (l *cloudLink) use(r uplink.Route) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closed = r == uplink.Route{}
+	if r == l.at.Route {
+		return
+	}
+	l.log.Info("route to the cloud", "link", r.Link, "endpoint", r.Endpoint, "closed", l.closed)
+	l.at.client.http.CloseIdleConnections()
+	if l.bell != nil {
+		l.bell.hangUp()
+		l.bell = nil
+	}
 	for _, p := range l.paths {
-		if p.Route == r && p != l.at {
-			l.log.Info("route to the cloud", "link", r.Link, "endpoint", r.Endpoint)
-			l.at.client.http.CloseIdleConnections()
+		if p.Route == r {
 			l.at = p
-			if l.bell != nil {
-				l.bell.hangUp()
-				l.bell = nil
-			}
 		}
 	}
 }

@@ -25,8 +25,8 @@ type Shell interface {
 	SignCheckpoint(origin string, size uint64, root holdfast.Hash)
 	// Ask answers with gateway.Told.
 	Ask(gateway.Ask)
-	// Route says which way every call goes from now on. Calls that are under way
-	// end on their own.
+	// Route says which way every call goes from now on; the zero Route, that there
+	// will be none until the next. Calls that are under way end on their own.
 	Route(uplink.Route)
 	// Probe looks whether a route works and answers with gateway.Probed.
 	Probe(uplink.Route)
