@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -478,5 +479,28 @@ func (b *books) knock(t testing.TB) {
 		if err := ws.Write(t.Context(), websocket.MessageText, []byte("{}")); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The examples of docs/links.md are configurations.
+func TestLinksPageParses(t *testing.T) {
+	page, err := os.ReadFile("../../docs/links.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	for _, b := range blocks {
+		text, _, _ := strings.Cut(b, "```")
+		c, err := ParseConfig("links.md", []byte("dir: /d\n"+text))
+		if err != nil {
+			t.Errorf("%v in\n%s", err, text)
+			continue
+		}
+		if err := c.routes(&Identity{Endpoint: "https://a"}).Validate(); err != nil {
+			t.Errorf("%v in\n%s", err, text)
+		}
+	}
+	if len(blocks) < 3 {
+		t.Errorf("%d examples", len(blocks))
 	}
 }
