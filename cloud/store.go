@@ -54,8 +54,16 @@ type Tx interface {
 	// Add is Put for a key that must be new: otherwise it fails with [ErrExists],
 	// and the transaction is lost.
 	Add(d Doc) (n uint64, err error)
+	// PutAll is Put for each of docs, which are of kind k and have different keys,
+	// in order.
+	PutAll(k Kind, docs []Doc) error
+	// AddAll is Add for each of docs, which are of kind k, in order.
+	AddAll(k Kind, docs []Doc) error
 	// Get returns a document, [ErrNotFound].
 	Get(k Kind, key string) (Doc, error)
+	// GetAll returns the documents that there are among keys, which differ, in any
+	// order.
+	GetAll(k Kind, keys []string) ([]Doc, error)
 	// List returns the documents of a kind that q asks for.
 	List(k Kind, q Query) ([]Doc, error)
 	// Beside returns the documents nearest below and above a value of one field,
@@ -78,6 +86,8 @@ type Tx interface {
 	// Touched returns the sessions that records in [from, to) of a stream belong
 	// to, each once, in the order of their first record there.
 	Touched(stream uint64, from, to holdfast.Seq) ([]holdfast.SessionID, error)
+	// Known returns those of ids, which differ, that records belong to, in any order.
+	Known(ids []holdfast.SessionID) ([]holdfast.SessionID, error)
 	// SessionRecords returns the records of a session, of every stream, ordered by
 	// (stream, seq).
 	SessionRecords(s holdfast.SessionID) ([]Row, error)

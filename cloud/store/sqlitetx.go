@@ -297,28 +297,6 @@ func (t *sqliteTx) Clear(k cloud.Kind) error {
 	return nil
 }
 
-func (t *sqliteTx) AddRecords(stream uint64, rows []cloud.Row) error {
-	for _, r := range rows {
-		if r.Seq > math.MaxInt64 {
-			return fmt.Errorf("record %d of stream %d: sequence out of range: %w", r.Seq, stream, cloud.ErrInvalid)
-		}
-		var session []byte
-		if !r.Session.IsZero() {
-			session = r.Session[:]
-		}
-		err := t.exec(`INSERT INTO record (stream, seq, leaf, session, body) VALUES (?, ?, ?, ?, ?)`,
-			int64(stream), int64(r.Seq), r.Leaf[:], session, blob(r.Body))
-		if taken(err) {
-			t.failed = cloud.ErrExists
-			err = cloud.ErrExists
-		}
-		if err != nil {
-			return fmt.Errorf("record %d of stream %d: %w", r.Seq, stream, err)
-		}
-	}
-	return nil
-}
-
 // seqArg is a bound as SQLite can compare it: a bound beyond its integers is
 // beyond every record.
 func seqArg(s holdfast.Seq) int64 { return int64(min(s, math.MaxInt64)) }

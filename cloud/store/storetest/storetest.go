@@ -32,6 +32,8 @@ func Run(t *testing.T, open Open) {
 		"KeysAreBytes":                   anyBytes,
 		"ListByFieldsAndCursor":          lists,
 		"Beside":                         beside,
+		"ManyAtOnce":                     manyAtOnce,
+		"KnownSessions":                  knownSessions,
 		"Log":                            log,
 		"Records":                        records,
 		"PositionIsUsedOnce":             positionOnce,
