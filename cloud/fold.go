@@ -2,12 +2,14 @@ package cloud
 
 import (
 	"crypto/ecdsa"
-
 	"fmt"
+	"reflect"
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/journal"
+	"github.com/holdfast-ev/holdfast/ledger"
 	"github.com/holdfast-ev/holdfast/record"
+	"github.com/holdfast-ev/holdfast/tariff"
 )
 
 // A fold is one step of folding evidence into the tables: what is written, when
@@ -22,15 +24,19 @@ type fold struct {
 	gw      gatewayDoc
 	keys    []*ecdsa.PublicKey
 	streams map[uint64]stream
+	slicing uint64 // number of the stream that the slice at hand belongs to
 	sites   map[holdfast.GatewayID]holdfast.SiteID
 
-	balances map[string]balanceDoc         // changed, by key
-	totals   map[holdfast.SiteID]*totalDoc // changed
+	desk     *desk                                // tx, once something is folded
+	fresh    map[holdfast.SessionID][]ledger.Item // all evidence of sessions that began with this slice
+	tariffs  map[tariffName]*tariff.Tariff        // those that records named
+	balances map[string]balanceDoc                // changed, by key
+	totals   map[holdfast.SiteID]*totalDoc        // changed
 }
 
 func (p *Plane) newFold(tx Tx, now holdfast.UnixMilli, n uint64, gw holdfast.GatewayID) (*fold, error) {
 	f := &fold{p: p, tx: tx, now: now, n: n, streams: map[uint64]stream{}, sites: map[holdfast.GatewayID]holdfast.SiteID{},
-		balances: map[string]balanceDoc{}, totals: map[holdfast.SiteID]*totalDoc{}}
+		fresh: map[holdfast.SessionID][]ledger.Item{}, tariffs: map[tariffName]*tariff.Tariff{}, balances: map[string]balanceDoc{}, totals: map[holdfast.SiteID]*totalDoc{}}
 	var err error
 	if f.gw, err = get[gatewayDoc](tx, KindGateway, string(gw)); err != nil {
 		if isNotFound(err) {
@@ -43,10 +49,20 @@ func (p *Plane) newFold(tx Tx, now holdfast.UnixMilli, n uint64, gw holdfast.Gat
 	return f, err
 }
 
+// begin lays the documents open; from here on the fold writes, and ends with
+// [desk.flush].
+func (f *fold) begin() {
+	f.desk = newDesk(f.tx)
+	f.tx = f.desk
+}
+
 // examine holds a slice against what is known, and writes nothing.
 func (f *fold) examine(s *slice) (st stream, j judgement, err error) {
 	if st, err = streamAt(f.tx, s.Gateway, s.Journal, s.Epoch); err != nil {
 		return st, j, err
+	}
+	if e := s.examined; e != nil && reflect.DeepEqual(e.st, st) && reflect.DeepEqual(e.gw, f.gw) {
+		return st, e.j, nil // looked at a moment ago, and nothing has changed since
 	}
 	if uint64(s.First) != st.Received {
 		if err := f.sameAsKnown(&st, s); err != nil {
@@ -96,6 +112,9 @@ func (f *fold) slice(s *slice, st stream, j judgement) (stream, error) {
 	if err != nil {
 		return st, err
 	}
+	if err := f.began(st, rows, records); err != nil {
+		return st, err
+	}
 	if err := f.tx.AddRecords(st.n, rows); err != nil {
 		return st, err
 	}
@@ -105,7 +124,7 @@ func (f *fold) slice(s *slice, st stream, j judgement) (stream, error) {
 	if err := f.facts(&st, records); err != nil {
 		return st, err
 	}
-	f.streams[st.n] = st
+	f.streams[st.n], f.slicing = st, st.n
 	covers, err := f.ancestors(st)
 	if err != nil {
 		return st, err
@@ -136,6 +155,34 @@ func (f *fold) rows(st stream, s *slice) (rows []Row, records []record.Record, e
 		rows, records = append(rows, row), append(records, r)
 	}
 	return rows, records, nil
+}
+
+// began finds the sessions that nothing was known of before this slice: all
+// that there is of them is at hand. rows are not stored yet.
+func (f *fold) began(st stream, rows []Row, records []record.Record) error {
+	var ids []holdfast.SessionID
+	for _, r := range rows {
+		if _, seen := f.fresh[r.Session]; !seen && !r.Session.IsZero() {
+			f.fresh[r.Session] = nil
+			ids = append(ids, r.Session)
+		}
+	}
+	known, err := f.tx.Known(ids)
+	if err != nil {
+		return err
+	}
+	for _, id := range known {
+		delete(f.fresh, id)
+	}
+	for id := range f.fresh {
+		f.desk.startsFresh(id)
+	}
+	for i, r := range rows {
+		if items, ok := f.fresh[r.Session]; ok {
+			f.fresh[r.Session] = append(items, ledger.Item{Pos: st.pos(r.Seq), Leaf: r.Leaf, Record: records[i]})
+		}
+	}
+	return nil
 }
 
 // checkpoints keeps the good ones and reports the others.

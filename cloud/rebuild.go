@@ -95,6 +95,9 @@ func (p *Plane) replaySlice(ctx context.Context, tx Tx, e LogEntry) error {
 	if err != nil {
 		return fmt.Errorf("archived slice %s: %w", noted.Archive, err)
 	}
-	_, err = f.slice(s, st, j)
-	return err
+	f.begin()
+	if _, err := f.slice(s, st, j); err != nil {
+		return err
+	}
+	return f.desk.flush()
 }

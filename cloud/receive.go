@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/journal"
+	"github.com/holdfast-ev/holdfast/seal"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
@@ -28,6 +29,15 @@ type slice struct {
 	leaves []holdfast.Hash // of the records
 	keys   [][]byte        // bodies of the key frames
 	bytes  []byte          // of frames
+
+	examined *examination // when it was held against what is known already
+}
+
+// An examination is what a slice came to when the stream and the gateway were so.
+type examination struct {
+	st stream
+	gw gatewayDoc
+	j  judgement
 }
 
 // frameOverhead is what a frame takes beside its body (docs/journal.md).
@@ -118,7 +128,8 @@ func (p *Plane) receive(ctx context.Context, now holdfast.UnixMilli, s *slice) (
 		if err != nil {
 			return err
 		}
-		_, _, err = f.examine(s)
+		st, j, err := f.examine(s)
+		s.examined = &examination{st, f.gw, j}
 		return err
 	})
 	if err != nil {
@@ -153,19 +164,36 @@ func (p *Plane) take(tx Tx, now holdfast.UnixMilli, s *slice) (uplink.Ack, error
 	if err != nil {
 		return uplink.Ack{}, err
 	}
+	f.begin()
+	if err := f.fetchSealKeys(s.keys); err != nil {
+		return uplink.Ack{}, err
+	}
 	for _, body := range s.keys {
-		if err := addSealKey(tx, s.Gateway, body); err != nil {
+		if err := addSealKey(f.tx, s.Gateway, body); err != nil {
 			return uplink.Ack{}, fmt.Errorf("key frame: %w: %w", err, ErrInvalid)
 		}
 	}
 	if fresh, err := f.news(st, s, j); err != nil || !fresh {
-		return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, err
+		return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, errors.Join(err, f.desk.flush())
 	}
 	if f.n, err = note(tx, now, string(s.Gateway), logSlice, s); err != nil {
 		return uplink.Ack{}, err
 	}
-	st, err = f.slice(s, st, j)
-	return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, err
+	if st, err = f.slice(s, st, j); err != nil {
+		return uplink.Ack{}, err
+	}
+	return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, f.desk.flush()
+}
+
+// fetchSealKeys reads the keys that a slice brings again, in one go.
+func (f *fold) fetchSealKeys(bodies [][]byte) error {
+	var names []string
+	for _, body := range bodies {
+		if kid, err := seal.WrappedKey(body); err == nil {
+			names = append(names, key(string(f.gw.ID), kid.String()))
+		}
+	}
+	return f.desk.fetch(KindSealKey, names)
 }
 
 // news reports whether a slice says anything that is not known. A checkpoint

@@ -34,7 +34,7 @@ func (f *fold) session(id holdfast.SessionID, around bool) error {
 		return err
 	}
 	var failed error
-	tariffs := tariffsOf(f.tx, site, f.n, &failed)
+	tariffs := f.tariffsOf(site, &failed)
 	whole := ledger.Settle(g.all, tariffs)
 	sure := whole
 	if len(g.covered) != len(g.all) {
@@ -74,6 +74,9 @@ func (f *fold) session(id holdfast.SessionID, around bool) error {
 // out: two equal leaves are one record, and the ledger must not take the wrong
 // one for the copy.
 func (f *fold) gather(id holdfast.SessionID) (g gathered, err error) {
+	if items, ok := f.fresh[id]; ok {
+		return f.atHand(items), nil
+	}
 	rows, err := f.tx.SessionRecords(id)
 	if err != nil {
 		return g, err
@@ -104,6 +107,18 @@ func (f *fold) gather(id holdfast.SessionID) (g gathered, err error) {
 		}
 	}
 	return g, nil
+}
+
+// atHand is gather for a session whose records are all in the slice at hand.
+func (f *fold) atHand(items []ledger.Item) (g gathered) {
+	g.owner = f.gw.ID
+	g.all = slices.DeleteFunc(slices.Clone(items), func(i ledger.Item) bool { return i.Record.Body == nil }) // did not decode: reported when it came
+	for _, i := range g.all {
+		if uint64(i.Pos.Seq) < f.streams[f.slicing].Reconciled {
+			g.covered = append(g.covered, i)
+		}
+	}
+	return g
 }
 
 // owner returns the gateway that opened the session, and reads the streams of

@@ -210,18 +210,22 @@ func latestTariffs(tx Tx) (out []Tariff, err error) {
 }
 
 // tariffsOf finds the tariffs that records of a site name, as far as they were
-// known at entry asOf of the cloud's journal. The answer to one reference never
+// known at the fold's entry of the cloud's journal. The answer to one reference never
 // changes once it was found.
-func tariffsOf(tx Tx, site holdfast.SiteID, asOf uint64, failed *error) func(record.TariffRef) (*tariff.Tariff, bool) {
+func (f *fold) tariffsOf(site holdfast.SiteID, failed *error) func(record.TariffRef) (*tariff.Tariff, bool) {
 	return func(ref record.TariffRef) (*tariff.Tariff, bool) {
-		at, err := get[tariffAt](tx, KindTariffAt, key(string(site), ref.Hash.String()))
+		name := tariffName{site, ref}
+		if t, ok := f.tariffs[name]; ok {
+			return t, true
+		}
+		at, err := get[tariffAt](f.tx, KindTariffAt, key(string(site), ref.Hash.String()))
 		if err != nil {
 			if !isNotFound(err) {
 				*failed = err
 			}
 			return nil, false
 		}
-		if at.ID != ref.ID || at.Version != ref.Version || at.Log > asOf {
+		if at.ID != ref.ID || at.Version != ref.Version || at.Log > f.n {
 			return nil, false
 		}
 		t, err := tariff.Parse(at.OCPI)
@@ -229,8 +233,15 @@ func tariffsOf(tx Tx, site holdfast.SiteID, asOf uint64, failed *error) func(rec
 			*failed = fmt.Errorf("tariff %s version %d, accepted once, does not parse now: %w", at.ID, at.Version, err)
 			return nil, false
 		}
+		f.tariffs[name] = t
 		return t, true
 	}
+}
+
+// A tariffName is what a record calls a tariff, at a site.
+type tariffName struct {
+	site holdfast.SiteID
+	ref  record.TariffRef
 }
 
 // tariff takes back a tariff that this cloud signed and no longer has, from the

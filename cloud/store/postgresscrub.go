@@ -57,8 +57,12 @@ func (s *Postgres) Scrub(ctx context.Context) (err error) {
 	if _, err := pg.Exec(ctx, fmt.Sprintf(`SET lock_timeout = %d`, scrubWait.Milliseconds())).ReadAll(); err != nil {
 		return fmt.Errorf("scrub: %w", err)
 	}
+	patience := time.Now().Add(scrubPatience)
 	for _, k := range erasable() {
 		left, err := rewrite(ctx, pg, quoted(string(k)))
+		for err == nil && left && time.Now().Before(patience) && pause(ctx) {
+			left, err = rewrite(ctx, pg, quoted(string(k))) // an ANALYZE of the server's own, perhaps
+		}
 		if left || sqlState(err) == lockNotAvailable {
 			return fmt.Errorf("scrub %s: another transaction in the database still sees what was erased: let it end (pg_stat_activity shows it) and erase again", k)
 		}
@@ -73,6 +77,23 @@ func (s *Postgres) Scrub(ctx context.Context) (err error) {
 // scrubWait bounds the wait for a reader of another process: whoever comes after
 // a table's rewriting waits behind it.
 const scrubWait = 2 * time.Second
+
+// scrubPatience bounds the wait for transactions that see old rows, scrubPause is
+// the time between two looks.
+const (
+	scrubPatience = 5 * time.Second
+	scrubPause    = 100 * time.Millisecond
+)
+
+// pause waits for scrubPause; false when the caller has gone away.
+func pause(ctx context.Context) bool {
+	select {
+	case <-time.After(scrubPause):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // lockNotAvailable is the code of a lock that was not given in time.
 const lockNotAvailable = "55P03"
