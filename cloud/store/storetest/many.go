@@ -41,6 +41,13 @@ func manyAtOnce(t *testing.T, open Open) {
 	if got, want := everything(many), everything(single); got != want {
 		t.Errorf("many at once:\n%s\none by one:\n%s", got, want)
 	}
+	gotAll(t, many, 180)
+	refusedAll(t, many, batch, everything)
+}
+
+// gotAll: keys k0 to k199 are asked for, and the first of them are there.
+func gotAll(t *testing.T, many cloud.Store, there int) {
+	t.Helper()
 	view(t, many, func(tx cloud.Tx) error {
 		var keys, found []string
 		for i := range 200 {
@@ -54,7 +61,7 @@ func manyAtOnce(t *testing.T, open Open) {
 			}
 		}
 		slices.Sort(found)
-		want := keys[:180]
+		want := keys[:there]
 		slices.Sort(want)
 		if !slices.Equal(found, want) {
 			t.Errorf("%d of %d found", len(found), len(want))
@@ -65,6 +72,11 @@ func manyAtOnce(t *testing.T, open Open) {
 		}
 		return errors.Join(err, err2)
 	})
+}
+
+// refusedAll: what is refused leaves no trace.
+func refusedAll(t *testing.T, many cloud.Store, batch func(string, int, int) []cloud.Doc, everything func(cloud.Store) string) {
+	t.Helper()
 	for name, c := range map[string]struct {
 		write func(cloud.Tx) error
 		want  error
