@@ -14,7 +14,7 @@ const (
 	MaxEndpoints = 8 // of a cloud
 
 	RouteBackoffMinMillis = 1_000     // a failed route is left alone so long, while there is another
-	RouteBackoffMaxMillis = 300_000   // and never for longer
+	RouteBackoffMaxMillis = 300_000   // and never for longer; while none works, [BackoffMaxMillis]
 	ProbeEveryMillis      = 30_000    // a better route that works again is looked at so often until it is trusted
 	FailbackDwellMillis   = 120_000   // and must have worked so long before it is used again
 	FailbackDwellMax      = 3_600_000 // a route that fails soon after doubles its dwell, up to this
@@ -239,6 +239,13 @@ func (r *Router) Failed(now holdfast.Instant, at Route, cause holdfast.Cause, de
 	if i < 0 {
 		return
 	}
+	if i == r.current && r.healthy() {
+		r.Retry() // whatever may have healed meanwhile is tried now
+	}
+	ceiling := int64(BackoffMaxMillis)
+	if r.healthy() {
+		ceiling = RouteBackoffMaxMillis
+	}
 	dwell := r.pairs[i].flapped(now.Mono)
 	for j := range r.pairs {
 		p := &r.pairs[j]
@@ -252,6 +259,7 @@ func (r *Router) Failed(now holdfast.Instant, at Route, cause holdfast.Cause, de
 		if ours {
 			p.dwell = max(p.dwell, dwell)
 			p.fail(now.Mono, cause, detail)
+			p.retry = min(p.retry, now.Mono+ceiling)
 		}
 	}
 	r.trial = -1

@@ -313,6 +313,34 @@ func TestFailoverAndFailback(t *testing.T) {
 	}
 }
 
+// A route that was put aside for minutes is tried at once when the one in use
+// fails: it may have healed meanwhile.
+func TestLastHopeIsTriedAtOnce(t *testing.T) {
+	w := &world{r: NewRouter(twoByTwo(), nil), down: map[string]holdfast.Cause{"fibre": holdfast.CauseNetworkDown}}
+	now := int64(0)
+	for range 1000 {
+		now += 1000
+		w.second(at(now))
+	}
+	if aside := w.r.pairs[0].retry - now; aside < 60_000 {
+		t.Fatalf("fibre is put aside for %d ms only", aside)
+	}
+	w.down = map[string]holdfast.Cause{"lte": holdfast.CauseNetworkDown}
+	if !w.second(at(now + 1000)) {
+		t.Errorf("no contact, and fibre works: %+v", w.r.pairs)
+	}
+	w.down["fibre"] = holdfast.CauseNetworkDown
+	for range 3000 {
+		now += 1000
+		w.second(at(now))
+	}
+	for _, p := range w.r.pairs {
+		if aside := p.retry - now; aside > BackoffMaxMillis {
+			t.Errorf("nothing works, and %s/%s is put aside for %d ms", p.Link, p.Endpoint, aside)
+		}
+	}
+}
+
 // Equal links are not worth a change: the one in use stays.
 func TestNoFailbackBetweenEquals(t *testing.T) {
 	w := &world{r: NewRouter(Routes{Links: []LinkConfig{{Name: "one"}, {Name: "two"}}}, nil), down: map[string]holdfast.Cause{"one": holdfast.CauseNetworkDown}}

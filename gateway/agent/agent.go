@@ -351,6 +351,8 @@ func (a *agent) serve(ctx context.Context, s *servers) error {
 // watch looks at the disk and writes the cursors down.
 func (a *agent) watch(ctx context.Context) {
 	space, save := time.NewTicker(SpaceEvery), time.NewTicker(saveCursorsEvery)
+	look := time.NewTicker(watchEvery)
+	defer look.Stop()
 	defer space.Stop()
 	defer save.Stop()
 	select {
@@ -362,6 +364,8 @@ func (a *agent) watch(ctx context.Context) {
 		select {
 		case <-space.C:
 			a.lookAtSpace()
+		case <-look.C:
+			a.link.watchWays(a.ways, a.engine.feed())
 		case <-save.C:
 			reportUse(a.ways, a.engine.feed())
 			if err := a.cursors.save(); err != nil {

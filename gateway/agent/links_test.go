@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/gateway"
 	"github.com/holdfast-ev/holdfast/internal/faultproxy"
 	"github.com/holdfast-ev/holdfast/record"
 	"github.com/holdfast-ev/holdfast/uplink"
@@ -247,6 +248,39 @@ func TestLinkThatIsNotThere(t *testing.T) {
 		}
 	}
 	d.end()
+}
+
+// An interface that goes down is reported for the route in use, once, and
+// nobody waits for a call to fail.
+func TestInterfaceGoesDown(t *testing.T) {
+	c := newCloud(t, func(http.ResponseWriter, *http.Request) {})
+	l, core, f := c.line(t, nil)
+	up := &net.Interface{Flags: net.FlagUp | net.FlagRunning}
+	now, addresses := up, []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	w := &way{name: "lte", iface: "wwan0", look: func(string) (*net.Interface, []netip.Addr, error) { return now, addresses, nil }}
+	other := &way{name: "other", iface: "none-such0"}
+	l.paths[0].Route = uplink.Route{Link: "lte"}
+	ways := []*way{w, other}
+	l.watchWays(ways, f)
+	now = &net.Interface{Flags: net.FlagUp}
+	l.watchWays(ways, f)
+	l.watchWays(ways, f)
+	now, addresses = up, nil
+	l.watchWays(ways, f)
+	f.put(gateway.SyncNow{}) // comes after what was put before
+	wait[gateway.SyncNow](t, core, nil)
+	core.mu.Lock()
+	defer core.mu.Unlock()
+	if len(core.inputs) != 2 {
+		t.Fatalf("inputs %+v, want one that says the link is down", core.inputs)
+	}
+	down, ok := core.inputs[0].(gateway.LinkDown)
+	if !ok || down.Cause != holdfast.CauseNetworkDown || *down.Route != l.paths[0].Route || !strings.Contains(down.Detail, "wwan0 is down or has no carrier") {
+		t.Errorf("input %+v", core.inputs[0])
+	}
+	if err := w.ready(); err == nil || !strings.Contains(err.Error(), "has no address") {
+		t.Errorf("without an address: %v", err)
+	}
 }
 
 // A counted listener counts what a server sees of its sockets.

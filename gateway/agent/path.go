@@ -124,6 +124,28 @@ func (l *cloudLink) probe(f *feed, r uplink.Route) {
 	}
 }
 
+// watchEvery is how often the interfaces of links are looked at.
+const watchEvery = 2 * time.Second
+
+// watchWays tells a core of a link whose interface has gone down since the last
+// look: the route in use then changes at once, and not when a call fails. That
+// it is back is found by looking, as for every other cause. One goroutine at a
+// time may call it.
+func (l *cloudLink) watchWays(ways []*way, f *feed) {
+	for _, w := range ways {
+		err := w.ready()
+		went := err != nil && !w.down
+		w.down = err != nil
+		if !went || f == nil {
+			continue
+		}
+		l.log.Info("a link's interface is down", "link", w.name, "err", err.Error())
+		if at := l.route(); at.Link == w.name {
+			f.put(gateway.LinkDown{Cause: holdfast.CauseNetworkDown, Detail: err.Error(), Route: &at.Route})
+		}
+	}
+}
+
 // bytesOver counts what has gone over each link since the start.
 func bytesOver(ways []*way) (list []LinkBytes) {
 	for _, w := range ways {

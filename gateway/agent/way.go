@@ -22,8 +22,10 @@ import (
 // much to allow for them.
 type way struct {
 	name   string
-	iface  string     // bound to this interface; "": any
+	iface  string // bound to this interface; "": any
+	look   func(name string) (*net.Interface, []netip.Addr, error)
 	source netip.Addr // bound to this address; zero: the kernel chooses
+	down   bool       // when it was last looked at; the watcher's own
 
 	sent, received         atomic.Int64 // since the start
 	toldSent, toldReceived int64        // of these, what the core was told; the reporter's own
@@ -37,17 +39,30 @@ func (w *way) ready() error {
 	if w.iface == "" {
 		return nil
 	}
-	i, err := net.InterfaceByName(w.iface)
+	look := w.look
+	if look == nil {
+		look = lookAt
+	}
+	i, addresses, err := look(w.iface)
 	if err != nil {
 		return fmt.Errorf("link %s: there is no interface %s now", w.name, w.iface)
 	}
 	if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagRunning == 0 {
 		return fmt.Errorf("link %s: interface %s is down or has no carrier", w.name, w.iface)
 	}
-	if len(addressesOf(i)) == 0 {
+	if len(addresses) == 0 {
 		return fmt.Errorf("link %s: interface %s has no address", w.name, w.iface)
 	}
 	return nil
+}
+
+// lookAt asks the operating system for an interface and its addresses.
+func lookAt(name string) (*net.Interface, []netip.Addr, error) {
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("interface %s: %w", name, err)
+	}
+	return i, addressesOf(i), nil
 }
 
 // addressesOf lists an interface's unicast addresses that reach beyond it.
@@ -93,13 +108,13 @@ func (w *way) open(ctx context.Context, network, address string) (net.Conn, erro
 	if !errors.Is(err, syscall.EPERM) || w.source.IsValid() {
 		return c, err
 	}
-	i, err := net.InterfaceByName(w.iface)
+	_, addresses, err := lookAt(w.iface)
 	if err != nil {
-		return nil, fmt.Errorf("interface %s: %w", w.iface, err)
+		return nil, err
 	}
 	d.Control = nil
 	err = fmt.Errorf("interface %s has no address that reaches %s", w.iface, address)
-	for _, from := range addressesOf(i) {
+	for _, from := range addresses {
 		d.LocalAddr = local(network, from)
 		var c net.Conn
 		if c, err = d.DialContext(ctx, network, address); err == nil {
