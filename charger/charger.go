@@ -25,8 +25,9 @@ type Charger struct {
 	refusals []TruthRefusal
 	queue    []*message // transaction messages not yet answered, oldest first
 	set      settings
-	known    map[string]bool // tokens that were accepted (true) or turned down (false) before
-	lose     map[string]int  // answers still to lose, by action
+	known    map[string]bool // the cache: tokens that were accepted (true) or turned down (false) before
+	list     localList
+	lose     map[string]int // answers still to lose, by action
 
 	link     *link
 	severed  bool // no reconnecting until Mend
@@ -174,6 +175,9 @@ func (c *Charger) Swipe(ctx context.Context, id int, token string) (accepted boo
 	if l == nil {
 		return c.decideAlone(e, token)
 	}
+	if c.preAuthorized(token) {
+		return c.admit(e, token, "local list")
+	}
 	status, err := c.authorize(ctx, l, token)
 	switch {
 	case errors.Is(err, errLinkLost):
@@ -197,18 +201,17 @@ func (c *Charger) authorize(ctx context.Context, l *link, token string) (status 
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	c.known[token] = status == "Accepted"
+	c.rememberLocked(token, status == "Accepted")
 	return status, nil
 }
 
 // decideAlone applies the charger's own offline rules.
 func (c *Charger) decideAlone(e *evse, token string) (bool, string) {
 	c.mu.Lock()
-	good, seen := c.known[token]
-	allowed := seen && good && c.set.on(offlineKnown) || !seen && c.set.on(offlineUnknown)
+	why := c.aloneLocked(token)
 	c.unlock()
-	if !allowed {
-		return c.refuse(e, token, "the charger is offline and does not know this token")
+	if why != "" {
+		return c.refuse(e, token, why)
 	}
 	return c.admit(e, token, "offline")
 }

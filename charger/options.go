@@ -28,6 +28,7 @@ const (
 	MaxFrameBytes = 1 << 20   // a longer frame from the other side ends the connection
 	MaxPower      = 4_000_000 // W; the strongest megawatt charger there is
 	MaxSpeed      = 100_000   // meter seconds per clock second
+	MaxLocalList  = 100_000   // entries of a local list
 	maxLater      = 256       // statuses and messages sent on order (TriggerMessage) that may wait; more are dropped
 )
 
@@ -58,6 +59,11 @@ type Options struct {
 	// is set (LocalAuthorizeOffline with an authorisation cache), any other when
 	// OfflineUnknown is (AllowOfflineTxForUnknownId).
 	OfflineKnown, OfflineUnknown bool
+
+	// LocalList is how many entries its local authorisation list can hold; 0: it
+	// has none. The list is off until the other side switches it on. ListChunk is
+	// how many entries one SendLocalList may have; default 16.
+	LocalList, ListChunk int
 
 	Flaws Flaws
 
@@ -122,6 +128,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.ReconnectMax, max(30*time.Second, o.ReconnectMin))
 	setDefault(&o.PingInterval, 30*time.Second)
 	setDefault(&o.Attempts, 3)
+	setDefault(&o.ListChunk, 16)
 	setDefault(&o.RetryInterval, time.Minute)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -156,6 +163,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("charger %s: power %d W: want 1 to %d", o.ID, o.Power, int64(MaxPower))
 	case o.Speed < 1 || o.Speed > MaxSpeed:
 		return fmt.Errorf("charger %s: speed %d: want 1 to %d", o.ID, o.Speed, MaxSpeed)
+	case o.LocalList < 0 || o.LocalList > MaxLocalList || o.ListChunk < 1:
+		return fmt.Errorf("charger %s: a local list of %d entries in pieces of %d: want 0 to %d and at least 1", o.ID, o.LocalList, o.ListChunk, MaxLocalList)
 	case o.Attempts < 1:
 		return fmt.Errorf("charger %s: %d attempts: want at least 1", o.ID, o.Attempts)
 	case min(o.SampleInterval, o.CallTimeout, o.PingInterval, o.ReconnectMin, o.RetryInterval) < 0:

@@ -184,7 +184,7 @@ func (c *Charger) answeredLocked(m *message, payload json.RawMessage) {
 // (StopTransactionOnInvalidId; 2.0.1 TxCtrlr.StopTxOnInvalidId).
 func (c *Charger) turnDownLocked(s *session, status string) {
 	s.Rejected = status
-	c.known[s.Token] = false
+	c.rememberLocked(s.Token, false)
 	c.noteTruthLocked("rejected", s, nil)
 	c.tellLocked(Event{EVSE: s.EVSE, Kind: Refused, Token: s.Token, Session: s.N, Text: "turned down after the start: " + status})
 	if !s.ended && c.set.on(stopOnInvalid) {

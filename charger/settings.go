@@ -18,6 +18,13 @@ const (
 	offlineKnown  // bool
 	offlineUnknown
 	evseCount // read only
+	cacheOn   // bool
+	preAuth   // bool
+	listOn    // bool; this and what follows only with a local list
+	listMax   // read only
+	listChunk // read only
+	listThere // bool, read only
+	listCount // read only
 	settingCount
 )
 
@@ -37,6 +44,8 @@ func newSettings(o *Options) settings {
 	s.value[offlineKnown] = truth(o.OfflineKnown)
 	s.value[offlineUnknown] = truth(o.OfflineUnknown)
 	s.value[evseCount] = int64(o.EVSEs)
+	s.value[cacheOn] = 1
+	s.value[listMax], s.value[listChunk], s.value[listThere] = int64(o.LocalList), int64(o.ListChunk), 1
 	return s
 }
 
@@ -52,8 +61,19 @@ func (k setting) interval() bool {
 }
 
 func (k setting) boolean() bool {
-	return k == stopOnInvalid || k == offlineKnown || k == offlineUnknown
+	switch k {
+	case stopOnInvalid, offlineKnown, offlineUnknown, cacheOn, preAuth, listOn, listThere:
+		return true
+	}
+	return false
 }
+
+func (k setting) readOnly() bool {
+	return k == evseCount || k >= listMax
+}
+
+// has reports whether the charger has a setting at all.
+func (c *Charger) has(k setting) bool { return k < listOn || c.o.LocalList > 0 }
 
 func (s *settings) seconds(k setting) time.Duration { return time.Duration(s.value[k]) }
 func (s *settings) number(k setting) int            { return int(s.value[k]) }
@@ -81,7 +101,7 @@ func (s *settings) text(k setting) string {
 // write sets the value from OCPP's text and returns the standard's status:
 // "Accepted" or "Rejected".
 func (s *settings) write(k setting, text string) string {
-	if k == evseCount {
+	if k.readOnly() {
 		return "Rejected"
 	}
 	if k.boolean() {

@@ -148,6 +148,11 @@ var keys16 = map[string]setting{
 	"LocalAuthorizeOffline":           offlineKnown,
 	"AllowOfflineTxForUnknownId":      offlineUnknown,
 	"NumberOfConnectors":              evseCount,
+	"AuthorizationCacheEnabled":       cacheOn,
+	"LocalPreAuthorize":               preAuth,
+	"LocalAuthListEnabled":            listOn,
+	"LocalAuthListMaxLength":          listMax,
+	"SendLocalListMaxLength":          listChunk,
 }
 
 // order16 is every field that a command of the other side may have.
@@ -160,6 +165,28 @@ type order16 struct {
 	Value            string  `json:"value"`
 	Type             string  `json:"type"`
 	Profile          profile `json:"csChargingProfiles"`
+	ListVersion      int64   `json:"listVersion"`
+	UpdateType       string  `json:"updateType"`
+	List             []struct {
+		IDTag string    `json:"idTag"`
+		Info  *listed16 `json:"idTagInfo"`
+	} `json:"localAuthorizationList"`
+}
+
+type listed16 struct {
+	Status string    `json:"status"`
+	Until  time.Time `json:"expiryDate"`
+}
+
+func (o *order16) items() (items []listItem) {
+	for _, e := range o.List {
+		i := listItem{token: e.IDTag}
+		if e.Info != nil {
+			i.info = &listEntry{e.Info.Status, e.Info.Until}
+		}
+		items = append(items, i)
+	}
+	return items
 }
 
 func (d v16) command(c *Charger, action string, payload json.RawMessage) (any, *callError) {
@@ -179,7 +206,7 @@ func (d v16) command(c *Charger, action string, payload json.RawMessage) (any, *
 	case "ChangeConfiguration":
 		key, _ := o.Key.(string)
 		k, known := keys16[key]
-		if !known {
+		if !known || !c.has(k) {
 			return status("NotSupported"), nil
 		}
 		return status(c.set.write(k, o.Value)), nil
@@ -200,9 +227,12 @@ func (d v16) command(c *Charger, action string, payload json.RawMessage) (any, *
 	case "DataTransfer":
 		return status("UnknownVendorId"), nil
 	case "GetLocalListVersion":
-		return map[string]any{"listVersion": -1}, nil // section 5.10: no local list here
+		return map[string]any{"listVersion": c.listVersionLocked(-1)}, nil // section 5.10
 	case "SendLocalList":
-		return status("NotSupported"), nil
+		if c.listVersionLocked(-1) < 0 {
+			return status("NotSupported"), nil
+		}
+		return status(c.updateLocked(o.ListVersion, o.UpdateType == "Full", o.items())), nil
 	}
 	return nil, &callError{Code: "NotImplemented", Text: "this charger does not know " + clip(action, 50)}
 }
@@ -216,14 +246,16 @@ func (v16) getConfiguration(c *Charger, key any) any {
 		}
 	}
 	if len(asked) == 0 {
-		for name := range keys16 {
-			asked = append(asked, name)
+		for name, k := range keys16 {
+			if c.has(k) {
+				asked = append(asked, name)
+			}
 		}
 	}
 	have, unknown := []any{}, []string{}
 	for _, name := range asked {
-		if k, ok := keys16[name]; ok {
-			have = append(have, map[string]any{"key": name, "readonly": k == evseCount, "value": c.set.text(k)})
+		if k, ok := keys16[name]; ok && c.has(k) {
+			have = append(have, map[string]any{"key": name, "readonly": k.readOnly(), "value": c.set.text(k)})
 		} else {
 			unknown = append(unknown, name)
 		}

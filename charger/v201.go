@@ -144,6 +144,12 @@ var keys201 = map[string]setting{
 	"TxCtrlr.StopTxOnInvalidId":                              stopOnInvalid,
 	"AuthCtrlr.LocalAuthorizeOffline":                        offlineKnown,
 	"AuthCtrlr.OfflineTxForUnknownIdEnabled":                 offlineUnknown,
+	"AuthCtrlr.LocalPreAuthorize":                            preAuth,
+	"AuthCacheCtrlr.Enabled":                                 cacheOn,
+	"LocalAuthListCtrlr.Enabled":                             listOn,
+	"LocalAuthListCtrlr.Available":                           listThere,
+	"LocalAuthListCtrlr.ItemsPerMessage":                     listChunk,
+	"LocalAuthListCtrlr.Entries":                             listCount,
 }
 
 // variable names one variable of a component in GetVariables and SetVariables.
@@ -181,6 +187,31 @@ type order201 struct {
 	Get     []variable `json:"getVariableData"`
 	Set     []variable `json:"setVariableData"`
 	Profile profile    `json:"chargingProfile"`
+
+	VersionNumber int64  `json:"versionNumber"`
+	UpdateType    string `json:"updateType"`
+	List          []struct {
+		Token struct {
+			IDToken string `json:"idToken"`
+		} `json:"idToken"`
+		Info *listed201 `json:"idTokenInfo"`
+	} `json:"localAuthorizationList"`
+}
+
+type listed201 struct {
+	Status string    `json:"status"`
+	Until  time.Time `json:"cacheExpiryDateTime"`
+}
+
+func (o *order201) items() (items []listItem) {
+	for _, e := range o.List {
+		i := listItem{token: e.Token.IDToken}
+		if e.Info != nil {
+			i.info = &listEntry{e.Info.Status, e.Info.Until}
+		}
+		items = append(items, i)
+	}
+	return items
 }
 
 func (d v201) command(c *Charger, action string, payload json.RawMessage) (any, *callError) {
@@ -210,6 +241,9 @@ func (d v201) command(c *Charger, action string, payload json.RawMessage) (any, 
 		return status("Accepted"), nil
 	case "ClearCache":
 		clear(c.known)
+		if !c.set.on(cacheOn) {
+			return status("Rejected"), nil // C11.FR.04
+		}
 		return status("Accepted"), nil
 	case "ChangeAvailability":
 		return status("Accepted"), nil
@@ -218,7 +252,14 @@ func (d v201) command(c *Charger, action string, payload json.RawMessage) (any, 
 	case "DataTransfer":
 		return status("UnknownVendorId"), nil
 	case "GetLocalListVersion":
-		return map[string]any{"versionNumber": 0}, nil // D02.FR.02: no local list here
+		return map[string]any{"versionNumber": c.listVersionLocked(0)}, nil // D02.FR.02: 0 where there is none
+	case "SendLocalList":
+		if c.o.LocalList > 0 {
+			if !c.set.on(listOn) {
+				return status("Failed"), nil
+			}
+			return status(c.updateLocked(o.VersionNumber, o.UpdateType == "Full", o.items())), nil
+		}
 	}
 	return nil, &callError{Code: "NotImplemented", Text: "this charger does not know " + clip(action, 50)}
 }
@@ -227,7 +268,7 @@ func (v201) getVariables(c *Charger, list []variable) any {
 	out := []any{}
 	for _, v := range list {
 		r := map[string]any{"component": v.Component, "variable": v.Variable, "attributeStatus": "UnknownVariable"}
-		if k, ok := keys201[v.key()]; ok {
+		if k, ok := keys201[v.key()]; ok && c.has(k) {
 			r["attributeStatus"], r["attributeValue"] = "Accepted", c.set.text(k)
 		}
 		out = append(out, r)
@@ -239,7 +280,7 @@ func (v201) setVariables(c *Charger, list []variable) any {
 	out := []any{}
 	for _, v := range list {
 		word := "UnknownVariable"
-		if k, ok := keys201[v.key()]; ok {
+		if k, ok := keys201[v.key()]; ok && c.has(k) {
 			word = c.set.write(k, v.Value)
 		}
 		out = append(out, map[string]any{"component": v.Component, "variable": v.Variable, "attributeStatus": word})

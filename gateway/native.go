@@ -35,6 +35,7 @@ type native struct {
 	again   bool  // the settings are being read back after a change
 	have    map[string]string
 	set     []int             // rows still to set
+	tried   map[string]bool   // set in this round, whatever came of it
 	answers map[string]string // to tries that did not help, by key
 	restart map[string]bool   // set, and in force after a restart
 	list    nativeList
@@ -69,7 +70,7 @@ func (g *Gateway) nativeOf(id holdfast.ChargerID) *native {
 // begin starts a round from its first step.
 func (n *native) begin(due int64) {
 	n.step, n.due, n.asked, n.again = nativeRead, due, 0, false
-	n.have, n.answers, n.restart, n.set = map[string]string{}, map[string]string{}, map[string]bool{}, nil
+	n.have, n.tried, n.answers, n.restart, n.set = map[string]string{}, map[string]bool{}, map[string]string{}, map[string]bool{}, nil
 	n.list.pieces = nil
 }
 
@@ -91,7 +92,9 @@ func (g *Gateway) nativeConnected(id holdfast.ChargerID) {
 // that boots in circles is left to settle each time.
 func (g *Gateway) nativeBooted(id holdfast.ChargerID) {
 	if g.cfg.native(id).Mode != NativeOff {
-		g.nativeOf(id).begin(g.now.Mono + NativeSettleMillis)
+		n := g.nativeOf(id)
+		n.begin(g.now.Mono + NativeSettleMillis)
+		n.list.none = 0
 	}
 }
 
@@ -132,7 +135,7 @@ func (g *Gateway) nativeStep(c *conn, n *native) bool {
 			return false
 		}
 		row := nativeRows(c.dialect.Version())[n.set[0]]
-		return g.nativeCall(c, ocpp.SetConfig{Key: row.key, Value: row.want(n.have[row.key], w)})
+		return g.nativeCall(c, ocpp.SetConfig{Key: row.key, Value: row.want(n.have[row.key], g.wanted(c.charger))})
 	case nativeAsk:
 		return g.listAsk(c, n, w)
 	case nativeSend:
@@ -165,7 +168,7 @@ func (n *native) keys(v ocpp.Version) (keys []string) {
 // nativeWasRead goes on when all settings have been read.
 func (g *Gateway) nativeWasRead(c *conn, n *native, w NativeConfig) {
 	if !n.again && w.Mode == NativeKeep {
-		n.set = n.differing(c.dialect.Version(), w)
+		n.set = n.differing(c.dialect.Version(), g.wanted(c.charger))
 	}
 	if len(n.set) > 0 {
 		n.step = nativeSet
@@ -177,11 +180,18 @@ func (g *Gateway) nativeWasRead(c *conn, n *native, w NativeConfig) {
 	}
 }
 
-// differing lists the rows that the charger has and that are not as wanted.
-func (n *native) differing(v ocpp.Version, w NativeConfig) (rows []int) {
+// wanted is what is wanted of a charger now.
+func (g *Gateway) wanted(id holdfast.ChargerID) wanted {
+	l := g.state.Chargers[id].native().List
+	return wanted{g.cfg.native(id), l != nil && (l.Outcome == record.ListInstalled || l.Outcome == record.ListPartial)}
+}
+
+// differing lists the rows that the charger has, that are not as wanted, and that
+// were not tried in this round.
+func (n *native) differing(v ocpp.Version, w wanted) (rows []int) {
 	for i, r := range nativeRows(v) {
 		have, known := n.have[r.key]
-		if known && r.want != nil && r.want(have, w) != have {
+		if known && !n.tried[r.key] && r.want != nil && r.want(have, w) != have {
 			rows = append(rows, i)
 		}
 	}
@@ -233,7 +243,7 @@ func (n *native) wasRead(cmd ocpp.GetConfig, out ocpp.Outcome) {
 
 // wasSet notes the answer to a change of a setting; what it changed is read back.
 func (n *native) wasSet(cmd ocpp.SetConfig, out ocpp.Outcome) {
-	n.set = n.set[1:]
+	n.set, n.tried[cmd.Key] = n.set[1:], true
 	switch {
 	case out.Status == "RebootRequired":
 		n.restart[cmd.Key] = true
@@ -253,7 +263,7 @@ func (g *Gateway) nativeDone(c *conn, n *native) {
 	if g.cfg.native(c.charger).Mode == NativeWatch {
 		list = &record.ChargerList{Outcome: record.ListInstalled} // not our business, so nothing is missing
 	}
-	b := n.readiness(c.dialect.Version(), g.cfg.native(c.charger), list)
+	b := n.readiness(c.dialect.Version(), g.wanted(c.charger), list)
 	if !reflect.DeepEqual(b, known.Readiness) {
 		g.emit(record.Record{Charger: c.charger, Body: b})
 	}

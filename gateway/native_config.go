@@ -11,7 +11,7 @@ const (
 	NativeSettleMillis   = 5_000          // after a connection or a boot, before the first question
 	NativeEveryMillis    = 24 * 3_600_000 // a charger that rests is asked again so often
 	NativeRecheckMillis  = 3_600_000      // a charger that reconnects without a boot is not asked again sooner
-	NativeListMillis     = 60_000         // between two updates of one charger's list; changes in between go together
+	NativeListMillis     = 20_000         // between two updates of one charger's list; changes in between go together
 	NativeRetryMillis    = 60_000         // after a failed update; doubles
 	NativeRetryMaxMillis = 6 * 3_600_000  // and grows no further
 	NativeStepsPerTick   = 8              // messages to all chargers of a site in one tick

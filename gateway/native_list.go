@@ -30,6 +30,7 @@ type nativeList struct {
 	tries    int   // failures in a row
 	retry    int64 // mono ms before which it is left alone
 	at       int64 // mono ms + 1 of the last update
+	none     int64 // mono ms + 1 when it said that it has no list; 0 it did not
 	clear    bool  // its cache must be cleared: somebody may be remembered who has lost the right
 }
 
@@ -256,7 +257,7 @@ func (g *Gateway) listAsk(c *conn, n *native, w NativeConfig) bool {
 	case strings.EqualFold(n.have[keyAvailable2], "false"):
 		g.listUnsupported(c, n, "LocalAuthListCtrlr.Available is false")
 		return false
-	case known != nil && known.Outcome == record.ListUnsupported && n.checked != 0 && g.now.Mono-n.checked < NativeEveryMillis:
+	case n.list.none != 0 && g.now.Mono-n.list.none < NativeEveryMillis:
 		g.listUnsupported(c, n, known.Detail)
 		return false
 	}
@@ -267,6 +268,7 @@ func (g *Gateway) listAsk(c *conn, n *native, w NativeConfig) bool {
 func (g *Gateway) listVersion(c *conn, n *native, out ocpp.Outcome) {
 	w, l := g.cfg.native(c.charger), &n.list
 	if out.Number < 0 || unsupported(out.Status) {
+		l.none = g.now.Mono + 1
 		g.listUnsupported(c, n, out.Status)
 		return
 	}
@@ -359,6 +361,7 @@ func (g *Gateway) listSent(c *conn, n *native, out ocpp.Outcome) {
 		g.listRecord(c, n, record.ListInstalled, l.version, "")
 		g.listDone(c, n)
 	case unsupported(out.Status):
+		l.none = g.now.Mono + 1
 		g.listUnsupported(c, n, out.Status)
 	case out.Status == "VersionMismatch" && l.refused < NativeMismatchMax:
 		// Somebody else writes this list as well, or the charger lost it: all of it,
@@ -391,6 +394,10 @@ func unsupported(status string) bool {
 func (g *Gateway) listDone(c *conn, n *native) {
 	l := &n.list
 	l.pieces, l.refused, l.tries, l.retry, l.at = nil, 0, 0, 0, g.now.Mono+1
+	if n.set = n.differing(c.dialect.Version(), g.wanted(c.charger)); len(n.set) > 0 {
+		n.step = nativeSet // what only the list allows: the cache can go
+		return
+	}
 	if l.clear {
 		n.step = nativeClear
 		return

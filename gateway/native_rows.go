@@ -14,7 +14,25 @@ import (
 type nativeRow struct {
 	key  string
 	need nativeNeed
-	want func(have string, w NativeConfig) string // what it should be; have itself when that is good. nil: only looked at
+	want func(have string, w wanted) string // what it should be; have itself when that is good. nil: only looked at
+}
+
+// wanted is what the tables depend on.
+type wanted struct {
+	NativeConfig
+	listed bool // the charger holds its list
+}
+
+// cache is off where a list says who may charge. A charger without one keeps its
+// cache as it is: what it remembers is then all that it has.
+func cache(have string, w wanted) string {
+	switch {
+	case w.Cache:
+		return asIs(have, "true")
+	case w.listed:
+		return asIs(have, "false")
+	}
+	return have
 }
 
 // A nativeNeed says what it means when a setting is not as wanted.
@@ -26,8 +44,8 @@ const (
 	unlessNo                   // not ready, unless the charger does not have the setting at all
 )
 
-func always(value string) func(string, NativeConfig) string {
-	return func(have string, _ NativeConfig) string { return asIs(have, value) }
+func always(value string) func(string, wanted) string {
+	return func(have string, _ wanted) string { return asIs(have, value) }
 }
 
 // asIs keeps the charger's own spelling of a value that is the wanted one.
@@ -38,13 +56,13 @@ func asIs(have, want string) string {
 	return want
 }
 
-func flag(of func(NativeConfig) bool) func(string, NativeConfig) string {
-	return func(have string, w NativeConfig) string { return asIs(have, strconv.FormatBool(of(w))) }
+func flag(of func(wanted) bool) func(string, wanted) string {
+	return func(have string, w wanted) string { return asIs(have, strconv.FormatBool(of(w))) }
 }
 
 // within keeps a number between least and most, and sets it otherwise.
-func within(least, most, set func(NativeConfig) int) func(string, NativeConfig) string {
-	return func(have string, w NativeConfig) string {
+func within(least, most, set func(wanted) int) func(string, wanted) string {
+	return func(have string, w wanted) string {
 		if n, err := strconv.Atoi(have); err == nil && n >= least(w) && n <= most(w) {
 			return have
 		}
@@ -52,7 +70,7 @@ func within(least, most, set func(NativeConfig) int) func(string, NativeConfig) 
 	}
 }
 
-func number(n int) func(NativeConfig) int { return func(NativeConfig) int { return n } }
+func number(n int) func(wanted) int { return func(wanted) int { return n } }
 
 const anyInt = 1 << 31
 
@@ -70,10 +88,9 @@ const (
 // nativeRows is the table of a version. OCPP 1.6 section 9; 2.0.1 part 2,
 // appendix "Referenced Components and Variables".
 func nativeRows(v ocpp.Version) []nativeRow {
-	cache := flag(func(w NativeConfig) bool { return w.Cache })
-	unknown := flag(func(w NativeConfig) bool { return w.UnknownOffline })
-	attempts := func(w NativeConfig) int { return w.Attempts }
-	retry := func(w NativeConfig) int { return w.RetryS }
+	unknown := flag(func(w wanted) bool { return w.UnknownOffline })
+	attempts := func(w wanted) int { return w.Attempts }
+	retry := func(w wanted) int { return w.RetryS }
 	tries, pause := within(attempts, number(anyInt), attempts), within(number(1), retry, retry)
 	if v == ocpp.V16 {
 		return []nativeRow{
@@ -127,7 +144,7 @@ func NativeVariables(v ocpp.Version) (out []NativeVariable) {
 	for _, r := range nativeRows(v) {
 		n := NativeVariable{Key: r.key, Required: r.need != useful}
 		if r.want != nil {
-			n.Want = r.want("", NativeConfig{}.withDefaults())
+			n.Want = r.want("", wanted{NativeConfig{}.withDefaults(), true})
 		}
 		out = append(out, n)
 	}
@@ -141,7 +158,7 @@ func shorten(s string) string { return s[:min(len(s), maxNativeValue)] }
 
 // readiness judges what was read. It reports only; what is to be set is the same
 // table's business in [native.differing].
-func (n *native) readiness(v ocpp.Version, w NativeConfig, list *record.ChargerList) *record.ChargerReadiness {
+func (n *native) readiness(v ocpp.Version, w wanted, list *record.ChargerList) *record.ChargerReadiness {
 	b := &record.ChargerReadiness{}
 	for _, r := range nativeRows(v) {
 		have, known := n.have[r.key]

@@ -242,6 +242,26 @@ func TestNativeListRefused_D01FR12(t *testing.T) {
 		if s := b.charger("CP1"); s.Verdict != gateway.NativeNotReady || !slices.Equal(s.Missing, []string{"the charger has no local list"}) || len(d.sends) != 0 {
 			t.Errorf("%+v after %v", s, d.sends)
 		}
+		if d.settings["AuthorizationCacheEnabled"] != "true" {
+			t.Error("a charger without a list lost its cache, which is all that it has")
+		}
+		if n := len(b.commands(d.conn, "GetLocalListVersion")); n != 1 {
+			t.Errorf("asked %d times in an hour", n)
+		}
+		d.version = 0 // its maker has sent an update
+		b.live(24*3600, d)
+		if s := b.charger("CP1"); s.Verdict != gateway.NativeReady {
+			t.Errorf("the next day: %+v", s)
+		}
+		d.version = -1
+		d.boot()
+		b.live(60, d)
+		d.version = 0
+		d.boot()
+		b.live(60, d)
+		if s := b.charger("CP1"); s.Verdict != gateway.NativeReady {
+			t.Errorf("after a boot: %+v", s)
+		}
 	})
 	t.Run("not implemented", func(t *testing.T) {
 		b := prepared(t, "CARD1")

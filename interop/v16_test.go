@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lorenzodonini/ocpp-go/ocpp"
 	ocpp16 "github.com/lorenzodonini/ocpp-go/ocpp1.6"
 	"github.com/lorenzodonini/ocpp-go/ocpp1.6/core"
 	"github.com/lorenzodonini/ocpp-go/ocpp1.6/remotetrigger"
@@ -31,11 +32,11 @@ func newChargePoint(t *testing.T, s *site, id string, o setup) *chargePoint {
 }
 
 // madeChargePoint makes one that is not connected yet.
-func madeChargePoint(t *testing.T, s *site, id string, o setup) *chargePoint {
+func madeChargePoint(t *testing.T, s *site, id string, o setup, more ...*ocpp.Profile) *chargePoint {
 	o = s.defaults(o)
 	c := &chargePoint{peer: newPeer(t, id), config: map[string]string{"HeartbeatInterval": "300", "NumberOfConnectors": "1"}}
 	w := c.dialer(o)
-	c.cp = ocpp16.NewChargePoint(id, c.endpoint(w, o, core.Profile, remotetrigger.Profile, smartcharging.Profile), w)
+	c.cp = ocpp16.NewChargePoint(id, c.endpoint(w, o, append(more, core.Profile, remotetrigger.Profile, smartcharging.Profile)...), w)
 	c.cp.SetCoreHandler(c)
 	c.cp.SetRemoteTriggerHandler(c)
 	c.cp.SetSmartChargingHandler(c)

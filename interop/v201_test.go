@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lorenzodonini/ocpp-go/ocpp"
 	ocpp2 "github.com/lorenzodonini/ocpp-go/ocpp2.0.1"
 	"github.com/lorenzodonini/ocpp-go/ocpp2.0.1/authorization"
 	"github.com/lorenzodonini/ocpp-go/ocpp2.0.1/availability"
@@ -35,12 +36,12 @@ func newStation(t *testing.T, s *site, id string, o setup) *station {
 }
 
 // madeStation makes one that is not connected yet.
-func madeStation(t *testing.T, s *site, id string, o setup) *station {
+func madeStation(t *testing.T, s *site, id string, o setup, more ...*ocpp.Profile) *station {
 	o = s.defaults(o)
 	c := &station{peer: newPeer(t, id), config: map[string]string{"OCPPCommCtrlr.HeartbeatInterval": "300"}}
 	w := c.dialer(o)
-	c.cs = ocpp2.NewChargingStation(id, c.endpoint(w, o, authorization.Profile, availability.Profile, data.Profile,
-		meter.Profile, provisioning.Profile, remotecontrol.Profile, transactions.Profile), w)
+	c.cs = ocpp2.NewChargingStation(id, c.endpoint(w, o, append(more, authorization.Profile, availability.Profile, data.Profile,
+		meter.Profile, provisioning.Profile, remotecontrol.Profile, transactions.Profile)...), w)
 	c.cs.SetProvisioningHandler(c)
 	c.cs.SetRemoteControlHandler(c)
 	c.cs.SetDataHandler(c)

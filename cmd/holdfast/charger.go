@@ -66,6 +66,7 @@ func (f *chargerFlags) register(c *cobra.Command) {
 	fl.DurationVar(&f.options.RetryInterval, "retry", time.Minute, "before an unanswered transaction message is repeated")
 	fl.BoolVar(&f.options.OfflineKnown, "offline-known", false, "start offline for tokens accepted before")
 	fl.BoolVar(&f.options.OfflineUnknown, "offline-unknown", false, "start offline for any other token")
+	fl.IntVar(&f.options.LocalList, "local-list", 0, "entries of its local authorisation list; 0: it has none")
 	fl.StringVar(&f.scenario, "scenario", "", "YAML file that says what happens")
 	fl.StringVar(&f.token, "token", "", "without a scenario: the driver's token")
 	fl.DurationVar(&f.charge, "charge", 30*time.Second, "without a scenario: how long the driver charges")
