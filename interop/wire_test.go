@@ -1,9 +1,11 @@
 package interop
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +36,7 @@ type setup struct {
 	password  string        // "" is the site's
 	timeout   time.Duration // for an answer, before it is given up; 0: patience
 	reconnect time.Duration // pause before each attempt; 0: 20 ms
+	trust     *tls.Config   // of a server that speaks TLS; nil: without
 }
 
 func (s *site) defaults(o setup) setup {
@@ -75,6 +78,9 @@ func newPeer(t *testing.T, id string) *peer {
 // dialer makes ocpp-go's WebSocket client.
 func (p *peer) dialer(o setup) wire {
 	c := ws.NewClient()
+	if o.trust != nil {
+		c = ws.NewTLSClient(o.trust)
+	}
 	c.SetBasicAuth(p.id, o.password)
 	c.SetTimeoutConfig(ws.ClientTimeoutConfig{
 		WriteWait: 10 * time.Second, HandshakeTimeout: 10 * time.Second, PongWait: patience, PingPeriod: patience / 2,
@@ -117,7 +123,11 @@ type foreigner interface {
 // connect dials and arranges for the end.
 func (p *peer) connect(f foreigner, o setup) {
 	p.t.Helper()
-	if err := f.Start(chargerURL(o.addr)); err != nil {
+	url := chargerURL(o.addr)
+	if o.trust != nil {
+		url = strings.Replace(url, "ws://", "wss://", 1)
+	}
+	if err := f.Start(url); err != nil {
 		p.t.Fatalf("%s connects: %v", p.id, err)
 	}
 	p.t.Cleanup(func() { p.hangUp(f) })

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -252,12 +251,12 @@ func oldestUnsynced(log *journal.Log, known *cursors) (at holdfast.UnixMilli) {
 type servers struct {
 	ocpp, local *http.Server
 	at          map[net.Listener]*http.Server
-	tls         bool
+	secure      map[net.Listener]bool // those that speak TLS
 }
 
 // listen opens every socket, so that a taken port is an error at the start.
 func (a *agent) listen() (s *servers, err error) {
-	s = &servers{at: make(map[net.Listener]*http.Server), tls: a.cfg.OCPP.TLSCertificate != ""}
+	s = &servers{at: make(map[net.Listener]*http.Server), secure: make(map[net.Listener]bool)}
 	defer func() {
 		if err != nil {
 			for l := range s.at {
@@ -268,20 +267,11 @@ func (a *agent) listen() (s *servers, err error) {
 	quietly := slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)
 	s.ocpp = &http.Server{Handler: a.chargers, ReadHeaderTimeout: HandshakeTimeout, IdleTimeout: HandshakeTimeout, MaxHeaderBytes: 16 << 10, ErrorLog: quietly}
 	s.local = &http.Server{Handler: a.localAPI(), ReadHeaderTimeout: HandshakeTimeout, MaxHeaderBytes: 16 << 10, ErrorLog: quietly}
-	if s.tls {
-		cert, err := tls.LoadX509KeyPair(a.cfg.OCPP.TLSCertificate, a.cfg.OCPP.TLSKey)
-		if err != nil {
-			return s, fmt.Errorf("ocpp.tls_certificate: %w", err)
-		}
-		s.ocpp.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}
+	if err := a.listenOCPP(s); err != nil {
+		return s, err
 	}
-	l, err := net.Listen("tcp", a.cfg.OCPP.Listen)
+	l, err := listenUnix(a.cfg.Local.Socket)
 	if err != nil {
-		return s, fmt.Errorf("ocpp.listen: %w", err)
-	}
-	a.listening = append(a.listening, l.Addr().String())
-	s.at[newDoor(l, MaxSocketsPerID*len(a.cfg.Chargers)+spareConnections)] = s.ocpp
-	if l, err = listenUnix(a.cfg.Local.Socket); err != nil {
 		return s, err
 	}
 	s.at[l] = s.local
@@ -296,6 +286,31 @@ func (a *agent) listen() (s *servers, err error) {
 	return s, nil
 }
 
+// listenOCPP opens the servers for chargers: one, which speaks TLS when there is
+// a certificate, or two when tls_listen gives TLS an address of its own.
+func (a *agent) listenOCPP(s *servers) (err error) {
+	c := &a.cfg.OCPP
+	if c.TLSCertificate != "" {
+		if s.ocpp.TLSConfig, err = chargerTLS(c, a.log); err != nil {
+			return err
+		}
+	}
+	open := func(key, address string, secure bool) error {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("ocpp.%s: %w", key, err)
+		}
+		a.listening = append(a.listening, l.Addr().String())
+		d := newDoor(l, MaxSocketsPerID*len(a.cfg.Chargers)+spareConnections)
+		s.at[d], s.secure[d] = s.ocpp, secure
+		return nil
+	}
+	if err := open("listen", c.Listen, c.TLSCertificate != "" && c.TLSListen == ""); err != nil || c.TLSListen == "" {
+		return err
+	}
+	return open("tls_listen", c.TLSListen, true)
+}
+
 func (a *agent) localAPI() http.Handler {
 	return localAPI(&metrics{software: a.software, report: a.engine.report, server: a.chargers, link: a.metrics}, a.engine)
 }
@@ -308,7 +323,7 @@ func (a *agent) serve(ctx context.Context, s *servers) error {
 	for l, srv := range s.at {
 		web.Go(func() {
 			serve := srv.Serve
-			if srv == s.ocpp && s.tls {
+			if s.secure[l] {
 				serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
 			}
 			if err := serve(l); !errors.Is(err, http.ErrServerClosed) {

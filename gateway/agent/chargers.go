@@ -196,7 +196,21 @@ func (s *chargerServer) accept(w http.ResponseWriter, r *http.Request, f *feed, 
 	// differ for hijacked connections.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	s.serve(ctx, c, gateway.Connected{Conn: c.id, Charger: id, Version: ws.Subprotocol(), Proved: proved, Remote: c.remote})
+	s.serve(ctx, c, gateway.Connected{
+		Conn: c.id, Charger: id, Version: ws.Subprotocol(), Proved: proved, Profile: securityProfile(r, proved), Remote: c.remote,
+	})
+}
+
+// securityProfile is the OCPP security profile that a peer has come under: 1 by
+// password, 2 by password over TLS, 0 by neither.
+func securityProfile(r *http.Request, proved bool) int {
+	switch {
+	case !proved:
+		return 0
+	case r.TLS != nil:
+		return 2
+	}
+	return 1
 }
 
 // enter registers c, and closes the oldest connection of an identity that has

@@ -146,11 +146,20 @@ type OCPPConfig struct {
 	// which chargers on the network cannot reach: set the address of the
 	// charger network.
 	Listen string `yaml:"listen"`
+	// TLSListen is the address of a second server, host:port, that speaks wss://
+	// while listen stays without TLS: for the time in which chargers move over. A
+	// charger that has come over TLS once is refused without. Default: none.
+	TLSListen string `yaml:"tls_listen"`
 	// TLSCertificate is a PEM file with the server's certificate chain; with it
-	// and TLSKey the server speaks wss:// only (OCPP security profile 2).
+	// and TLSKey the server speaks wss:// only (OCPP security profile 2), unless
+	// tls_listen is set. A change of the files is taken up by the next handshake.
 	TLSCertificate string `yaml:"tls_certificate"`
 	// TLSKey is the PEM file with the key of TLSCertificate.
 	TLSKey string `yaml:"tls_key"`
+	// TLSRSASuites offers the TLS 1.2 suites without forward secrecy that OCPP
+	// 2.0.1 lists for old chargers (TLS_RSA_WITH_AES_128_GCM_SHA256 and
+	// _256_GCM_SHA384). Default false.
+	TLSRSASuites bool `yaml:"tls_rsa_suites"`
 	// PingSeconds is how long a charger may be silent before it is pinged, 5 to
 	// 3600 s. A charger that does not answer a ping within 10 s is disconnected.
 	// Default 30.
@@ -535,6 +544,12 @@ func (c *OCPPConfig) check(k *checker) {
 	k.address("ocpp.listen", c.Listen, false)
 	if (c.TLSCertificate == "") != (c.TLSKey == "") {
 		k.wrong("ocpp.tls_certificate", "tls_certificate and tls_key go together; set both or none")
+	}
+	if c.TLSListen != "" {
+		k.address("ocpp.tls_listen", c.TLSListen, false)
+		if c.TLSCertificate == "" {
+			k.wrong("ocpp.tls_listen", "needs tls_certificate and tls_key")
+		}
 	}
 	k.span("ocpp.ping_seconds", c.PingSeconds, 5, 3600, "s")
 	k.span("ocpp.frames_per_second", c.FramesPerSecond, 10, 100_000, "frames/s")
