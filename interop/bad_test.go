@@ -195,7 +195,7 @@ func strangers(t *testing.T, s *site) {
 			t.Errorf("%s: WWW-Authenticate %q", name, resp.Header.Get("WWW-Authenticate"))
 		}
 	}
-	for name, protocols := range map[string][]string{"none": nil, "older": {"ocpp1.5"}, "foreign": {"chat", "ocpp2.1"}} {
+	for name, protocols := range map[string][]string{"none": nil, "older": {"ocpp1.5"}, "foreign": {"chat", "ocpp2.2"}} {
 		c, resp := s.dial(knock{user: "CP-1", password: password, protocols: protocols})
 		if c == nil || resp.Header.Get("Sec-WebSocket-Protocol") != "" {
 			t.Errorf("subprotocol %s: %s with protocol %q, want a handshake without one", name, resp.Status, resp.Header.Get("Sec-WebSocket-Protocol"))
@@ -218,7 +218,7 @@ func strangers(t *testing.T, s *site) {
 	}
 	// The right charger is let in all the same, also with the hex form of its key.
 	for _, key := range []string{password, fmt.Sprintf("%x", password)} {
-		if c, resp := s.dial(knock{user: "CP-1", password: key, protocols: []string{"ocpp2.1", "ocpp1.6"}}); c == nil || resp.Header.Get("Sec-WebSocket-Protocol") != "ocpp1.6" {
+		if c, resp := s.dial(knock{user: "CP-1", password: key, protocols: []string{"ocpp2.2", "ocpp1.6"}}); c == nil || resp.Header.Get("Sec-WebSocket-Protocol") != "ocpp1.6" {
 			t.Errorf("the right charger: %s", resp.Status)
 		}
 	}
