@@ -51,7 +51,7 @@ func (g *Gateway) contact() {
 		g.lost(holdfast.CauseCloudUnreachable, "no answer")
 	}
 	if g.line.Reachable() && g.line.Idle() && g.router.Closed(g.now) {
-		g.closed()
+		g.line.Reroute(now) // over another link, when there is one with budget left
 	}
 	if g.line.Idle() && g.router.Failback(g.now) {
 		g.line.Reroute(now)

@@ -271,6 +271,33 @@ func TestBudgetAcrossPowerCuts(t *testing.T) {
 	u.complete(t)
 }
 
+// When the budget of the better link is spent the next one takes over, the site
+// is not OFFLINE, and in the new month it goes back.
+func TestSpentLinkHandsOver(t *testing.T) {
+	u := newUplinked(t, uplink.Routes{Links: []uplink.LinkConfig{
+		{Name: "sim-a", Budget: uplink.Budget{Bytes: 64_000}}, {Name: "sim-b", Preference: 2, Budget: uplink.Budget{Bytes: 64_000}},
+	}})
+	u.seconds(5)
+	changes := len(bodies[*record.LinkChanged](u.bench))
+	u.answer(u.step(gateway.LinkUsed{Link: "sim-a", Sent: 64_000}))
+	u.seconds(2)
+	for _, c := range bodies[*record.LinkChanged](u.bench)[changes:] {
+		if c.To == holdfast.Offline {
+			t.Errorf("the site went OFFLINE: %+v", *c)
+		}
+	}
+	routes := bodies[*record.LinkRoute](u.bench)
+	if last := routes[len(routes)-1]; u.at.Link != "sim-b" || last.Link != "sim-b" || last.Cause != holdfast.CauseBudgetSpent {
+		t.Errorf("%s in use, %+v", u.at.Link, last)
+	}
+	u.pass(31 * 24 * 3600 * 1000)
+	u.seconds(300)
+	if u.at.Link != "sim-a" {
+		t.Errorf("%s in use in the new month", u.at.Link)
+	}
+	u.complete(t)
+}
+
 // Outside the window telemetry waits and evidence goes; a person lifts it, and
 // that is history.
 func TestWindowAndSyncNow(t *testing.T) {
