@@ -58,6 +58,7 @@ func All() []Benchmark {
 		{"binary", "What the programs weigh.", binarySize},
 		{"start", "Authorise and start while the cloud is away, from the charger's first byte to the answer's last.", offlineStart},
 		{"memory", "Resident memory of the gateway's process.", memory},
+		{"history", "A journal of 365,000 records: what it takes on the disk, and how long a gateway needs to be ready on it.", history},
 		{"calls", "Calls per second: 200 chargers loop Authorize, Start, five MeterValues, Stop; every transaction message is durable before its answer.", callsPerSecond},
 	}
 }
