@@ -171,6 +171,27 @@ func TestKeptAnswersTellNothing(t *testing.T) {
 	})
 }
 
+// A token that was only ever named in a grant can be erased too, with the answer
+// that the grant was.
+func TestErasingWhatOnlyAGrantNames(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		w.addSite("north")
+		did := 0
+		if _, _, err := w.grantOnce("k", "ask", &did); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.plane.EraseToken(context.Background(), w.now, "04AA11", "api"); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := w.grantOnce("k", "ask", &did); !errors.Is(err, cloud.ErrGone) || w.count(cloud.KindGrant) != 0 || did != 1 {
+			t.Fatalf("repeated after the erasure: %v; %d grants, issued %d times", err, w.count(cloud.KindGrant), did)
+		}
+		if _, err := w.plane.EraseToken(context.Background(), w.now, "04AA11", "api"); !errors.Is(err, cloud.ErrNotFound) {
+			t.Fatalf("erased again: %v", err)
+		}
+	})
+}
+
 // Expired answers make room; when none has expired, a new key is refused and
 // nothing is done.
 func TestKeptAnswersAreBounded(t *testing.T) {

@@ -286,6 +286,11 @@ func (p *Plane) EraseToken(ctx context.Context, now holdfast.UnixMilli, idOrValu
 			keys += n
 		}
 		if !known && keys == 0 {
+			if known, err = traced(tx, id); err != nil {
+				return err
+			}
+		}
+		if !known && keys == 0 {
 			return fmt.Errorf("erase token: %w", ErrNotFound)
 		}
 		if err := forgetToken(tx, id); err != nil {
@@ -303,6 +308,17 @@ func (p *Plane) EraseToken(ctx context.Context, now holdfast.UnixMilli, idOrValu
 	// Also when there was nothing (more) to erase: the attempt before may have
 	// committed and been told that it failed.
 	return keys, errors.Join(err, p.o.Store.Scrub(ctx))
+}
+
+// traced reports whether a token that is on no list left a grant or a kept
+// answer.
+func traced(tx Tx, id string) (bool, error) {
+	for _, k := range []Kind{KindGrant, KindAnswer} {
+		if n, err := tx.Count(k, Fields{"token": id}); err != nil || n > 0 {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // namesOf returns what keys may be stored under for a token: its id, and its
