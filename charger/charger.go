@@ -25,6 +25,7 @@ type Charger struct {
 	refusals []TruthRefusal
 	queue    []*message // transaction messages not yet answered, oldest first
 	set      settings
+	profiles []*profile      // charging profiles, kept over power cuts
 	known    map[string]bool // the cache: tokens that were accepted (true) or turned down (false) before
 	list     localList
 	lose     map[string]int // answers still to lose, by action
@@ -46,7 +47,7 @@ type evse struct {
 	plugged bool
 	meter   *meter
 	session *session // nil when no energy may flow
-	limit   int64    // W; -1: none
+	limit   int64    // W that charging profiles permit; noLimit
 	invite  *invitation
 }
 
@@ -259,6 +260,7 @@ func (c *Charger) startLocked(e *evse, token, source string, remoteID *int) {
 	s.began = e.meter.total
 	e.session = s
 	c.sessions = append(c.sessions, s)
+	e.limit = c.limitOf(e, now.Add(c.clock))
 	e.meter.set(c.powerOf(e), now)
 	c.noteTruthLocked("started", s, nil)
 	c.tellLocked(Event{EVSE: e.id, Kind: Started, Token: token, Session: s.N, Wh: s.StartWh, Text: "energy flows"})
@@ -295,7 +297,9 @@ func (c *Charger) stopLocked(s *session, reason string) {
 	s.e.meter.set(0, now)
 	s.StopWh, s.StoppedAt, s.Reason = s.e.meter.shown(now), now, reason
 	s.EnergyWh, s.ended = s.energy(now), true
-	s.e.session, s.e.limit = nil, -1
+	s.e.session = nil
+	c.forgetProfilesLocked(s.e.id)
+	c.followLocked()
 	c.noteTruthLocked("stopped", s, nil)
 	c.tellLocked(Event{EVSE: s.EVSE, Kind: Stopped, Token: s.Token, Session: s.N, Wh: s.EnergyWh, Text: "stopped: " + reason})
 	if c.o.Flaws.ForgetStart && !s.StartAcked {

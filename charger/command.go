@@ -1,10 +1,5 @@
 package charger
 
-import (
-	"encoding/json"
-	"strings"
-)
-
 // called answers a CALL of the other side. It runs in the link's reader, so a
 // command is carried out before the next frame is read.
 func (c *Charger) called(l *link, f frame) {
@@ -123,98 +118,6 @@ func (c *Charger) sendLocked(r request) {
 	if l := c.onlineLocked(); l != nil {
 		c.laterLocked(l, r)
 	}
-}
-
-// A profile is a ChargingProfile as far as this charger follows it: the first
-// period's limit, at once.
-type profile struct {
-	Schedule scheduleList `json:"chargingSchedule"` // one in 1.6, a list in 2.0.1
-}
-
-type schedule struct {
-	Unit    string `json:"chargingRateUnit"` // "W" or "A"
-	Periods []struct {
-		Limit  json.Number `json:"limit"`
-		Phases int64       `json:"numberPhases"`
-	} `json:"chargingSchedulePeriod"`
-}
-
-type scheduleList []schedule
-
-// UnmarshalJSON accepts a schedule or a list of them.
-func (l *scheduleList) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '[' {
-		return json.Unmarshal(b, (*[]schedule)(l))
-	}
-	var s schedule
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	*l = scheduleList{s}
-	return nil
-}
-
-// watts returns the limit in W; amperes count at 230 V on each phase.
-func (p profile) watts() (int64, bool) {
-	if len(p.Schedule) == 0 || len(p.Schedule[0].Periods) == 0 {
-		return 0, false
-	}
-	first := p.Schedule[0].Periods[0]
-	limit, err := json.Number(strings.SplitN(first.Limit.String(), ".", 2)[0]).Int64()
-	if err != nil || limit < 0 || limit > MaxPower {
-		return 0, false
-	}
-	if p.Schedule[0].Unit == "A" {
-		phases := first.Phases
-		if phases < 1 || phases > 3 {
-			phases = 3
-		}
-		limit *= 230 * phases
-	}
-	return limit, true
-}
-
-// limitLocked follows a charging profile for a running session. EVSE 0 means
-// all.
-func (c *Charger) limitLocked(id int, p profile) string {
-	watts, ok := p.watts()
-	if !ok {
-		return "Rejected"
-	}
-	hit := false
-	for _, e := range c.evses {
-		if e.session == nil || id != 0 && id != e.id {
-			continue
-		}
-		hit = true
-		c.throttleLocked(e, watts)
-	}
-	if !hit {
-		return "Rejected" // a TxProfile without a transaction: 1.6 section 3.13.1, 2.0.1 K01.FR.09
-	}
-	return "Accepted"
-}
-
-// clearLimitLocked lifts the limit of an EVSE, or of all when id is 0.
-func (c *Charger) clearLimitLocked(id int) string {
-	word := "Unknown"
-	for _, e := range c.evses {
-		if e.limit >= 0 && (id == 0 || id == e.id) {
-			word = "Accepted"
-			c.throttleLocked(e, -1)
-		}
-	}
-	return word
-}
-
-func (c *Charger) throttleLocked(e *evse, watts int64) {
-	e.limit = watts
-	if e.session == nil {
-		return
-	}
-	e.meter.set(c.powerOf(e), c.o.Now())
-	c.tellLocked(Event{EVSE: e.id, Kind: Limited, Session: e.session.N, Text: "power set by a charging profile"})
-	c.after = append(c.after, func() { c.statusLocked(e) })
 }
 
 // resetLocked notes that the charger shall restart once its answer is out.

@@ -15,6 +15,7 @@ func (c *Charger) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { c.sample(ctx) })
+	wg.Go(func() { c.follow(ctx) })
 	wait := c.o.ReconnectMin
 	for ctx.Err() == nil {
 		if c.wait(ctx, func() bool { return !c.severed }) != nil {
@@ -236,6 +237,21 @@ func (c *Charger) sample(ctx context.Context) {
 			if e.session != nil {
 				c.enqueueLocked(c.o.Now(), e.session, sampled, "MeterValuePeriodic")
 			}
+		}
+		c.unlock()
+	}
+}
+
+// followEvery is how late a period of a charging profile may begin or end.
+const followEvery = 500 * time.Millisecond
+
+// follow obeys charging profiles as time passes.
+func (c *Charger) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		c.rest(ctx, followEvery)
+		c.mu.Lock()
+		for _, e := range c.followLocked() {
+			c.statusLocked(e)
 		}
 		c.unlock()
 	}

@@ -165,6 +165,11 @@ type order16 struct {
 	Value            string  `json:"value"`
 	Type             string  `json:"type"`
 	Profile          profile `json:"csChargingProfiles"`
+	Duration         int64   `json:"duration"`
+	ID               *int    `json:"id"`
+	Connector        *int    `json:"-"` // ConnectorID, when it was given
+	Stack            *int    `json:"stackLevel"`
+	Purpose          string  `json:"chargingProfilePurpose"`
 	ListVersion      int64   `json:"listVersion"`
 	UpdateType       string  `json:"updateType"`
 	List             []struct {
@@ -194,6 +199,11 @@ func (d v16) command(c *Charger, action string, payload json.RawMessage) (any, *
 	if err := read(payload, &o); err != nil {
 		return nil, formation("FormationViolation", err)
 	}
+	if err := read(payload, &struct {
+		ConnectorID **int `json:"connectorId"`
+	}{&o.Connector}); err != nil {
+		return nil, formation("FormationViolation", err)
+	}
 	switch action {
 	case "RemoteStartTransaction":
 		return status(c.remoteStartLocked(o.ConnectorID, o.IDTag, nil)), nil
@@ -211,9 +221,11 @@ func (d v16) command(c *Charger, action string, payload json.RawMessage) (any, *
 		}
 		return status(c.set.write(k, o.Value)), nil
 	case "SetChargingProfile":
-		return status(c.limitLocked(o.ConnectorID, o.Profile)), nil
+		return status(c.setProfileLocked(o.ConnectorID, o.Profile)), nil
 	case "ClearChargingProfile":
-		return status(c.clearLimitLocked(o.ConnectorID)), nil
+		return status(c.clearProfilesLocked(clearing{id: o.ID, evse: o.Connector, stack: o.Stack, purpose: o.Purpose})), nil
+	case "GetCompositeSchedule":
+		return d.composite(c, o), nil
 	case "Reset":
 		c.resetLocked("RemoteReset")
 		return status("Accepted"), nil
@@ -264,3 +276,24 @@ func (v16) getConfiguration(c *Charger, key any) any {
 }
 
 func status(word string) map[string]any { return map[string]any{"status": word} }
+
+// composite answers GetCompositeSchedule (1.6 section 5.7).
+func (v16) composite(c *Charger, o order16) any {
+	limits, ok := c.compositeLocked(o.ConnectorID, o.Duration)
+	if !ok {
+		return status("Rejected")
+	}
+	return map[string]any{
+		"status": "Accepted", "connectorId": o.ConnectorID, "scheduleStart": stamp(c.o.Now().Add(c.clock)),
+		"chargingSchedule": map[string]any{"duration": o.Duration, "chargingRateUnit": "W", "chargingSchedulePeriod": periods(limits)},
+	}
+}
+
+// periods are a composite schedule's, as both versions spell them.
+func periods(limits []period) []any {
+	out := []any{}
+	for _, p := range limits {
+		out = append(out, map[string]any{"startPeriod": p.Start, "limit": p.Limit})
+	}
+	return out
+}

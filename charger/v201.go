@@ -188,6 +188,13 @@ type order201 struct {
 	Set     []variable `json:"setVariableData"`
 	Profile profile    `json:"chargingProfile"`
 
+	Duration  int64 `json:"duration"`
+	ProfileID *int  `json:"chargingProfileId"`
+	Criteria  struct {
+		EVSE    *int   `json:"evseId"`
+		Stack   *int   `json:"stackLevel"`
+		Purpose string `json:"chargingProfilePurpose"`
+	} `json:"chargingProfileCriteria"`
 	VersionNumber int64  `json:"versionNumber"`
 	UpdateType    string `json:"updateType"`
 	List          []struct {
@@ -231,9 +238,12 @@ func (d v201) command(c *Charger, action string, payload json.RawMessage) (any, 
 	case "SetVariables":
 		return d.setVariables(c, o.Set), nil
 	case "SetChargingProfile":
-		return status(c.limitLocked(o.EVSEID, o.Profile)), nil
+		return status(c.setProfileLocked(o.EVSEID, o.Profile)), nil
 	case "ClearChargingProfile":
-		return status(c.clearLimitLocked(0)), nil
+		k := o.Criteria
+		return status(c.clearProfilesLocked(clearing{id: o.ProfileID, evse: k.EVSE, stack: k.Stack, purpose: k.Purpose})), nil
+	case "GetCompositeSchedule":
+		return d.composite(c, o), nil
 	case "GetTransactionStatus":
 		return d.transactionStatus(c, o.TransactionID), nil
 	case "Reset":
@@ -301,4 +311,15 @@ func (v201) transactionStatus(c *Charger, id string) any {
 		}
 	}
 	return answer
+}
+
+// composite answers GetCompositeSchedule (2.0.1 K08).
+func (v201) composite(c *Charger, o order201) any {
+	limits, ok := c.compositeLocked(o.EVSEID, o.Duration)
+	if !ok {
+		return status("Rejected")
+	}
+	return map[string]any{"status": "Accepted", "schedule": map[string]any{
+		"evseId": o.EVSEID, "duration": o.Duration, "scheduleStart": stamp(c.o.Now().Add(c.clock)), "chargingRateUnit": "W", "chargingSchedulePeriod": periods(limits),
+	}}
 }
