@@ -58,7 +58,7 @@ func (g *Gateway) cutOut(in CutOut) {
 	case in.Active && !latched.Latched:
 		g.emit(record.Record{Body: &record.PowerCutOut{Event: record.CutOutTripped, Line: clip(in.Line), Detail: clip(in.Detail)}})
 		g.stopAll()
-	case first && latched.Result == record.CutOutNotStopped:
+	case first && latched.Failed:
 		g.output(true) // the line outside has lost it with the last process
 	case first && !latched.Latched:
 		g.output(false)
@@ -81,7 +81,7 @@ func (g *Gateway) stopAll() {
 func (g *Gateway) hurry() {
 	for _, id := range g.power.order {
 		c := g.chargers[id]
-		if c == nil || c.sent == 0 || g.now.Mono-c.sent < CutOutCallMillis {
+		if c == nil || c.sent == 0 || g.now.Mono-(c.sent-1) < CutOutCallMillis {
 			continue
 		}
 		if k := c.calls[0]; k.stopping() {
@@ -183,7 +183,7 @@ func (g *Gateway) releaseCutOut(in CutOutRelease) {
 		return
 	}
 	g.emit(record.Record{Body: &record.PowerCutOut{Event: record.CutOutReleased, Line: now.Line, Ms: g.since(now.At, now.Ran), Detail: clip(in.By)}})
-	if now.Result == record.CutOutNotStopped {
+	if now.Failed {
 		for _, id := range g.power.order {
 			if c := g.chargers[id]; c != nil {
 				g.command(c, call{command: ocpp.SetAvailability{Operative: true}})

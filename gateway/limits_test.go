@@ -95,6 +95,7 @@ func TestPowerLimitThrottlesThenStops(t *testing.T) {
 	}
 	answer("TriggerMessage")
 	start16(b, c, "start", "CARD9", 1000, b.now.Wall.String())
+	b.pass(gateway.BeginMillis)
 	b.step(gateway.Tick{})
 	answer("SetChargingProfile")
 	b.pass(60_000)
@@ -113,6 +114,8 @@ func TestPowerLimitThrottlesThenStops(t *testing.T) {
 func TestRefusedThrottleStops(t *testing.T) {
 	b, c := granted(t, holdfast.Limits{Power: 11_000})
 	start16(b, c, "start", "CARD9", 1000, b.now.Wall.String())
+	b.pass(gateway.BeginMillis)
+	b.step(gateway.Tick{})
 	for _, action := range []string{"TriggerMessage", "SetChargingProfile"} {
 		f := b.commands(c, action)
 		if len(f) == 0 {

@@ -30,6 +30,7 @@ const (
 	PointsEveryMillis = 60_000  // a lower that was acknowledged, and makes room for nobody, is recorded within this
 	LimitHoldMillis   = 60_000  // a limit that rises again is believed after this: a clock that jumps writes no journal full
 	TurnMillis        = 900_000 // where some are paused, the turn passes on this often
+	BeginMillis       = 1_000   // after a session began, so that its charger has heard its transaction's id
 	RetryMillis       = 30_000  // an order that was refused or not answered goes out again
 	OverMillis        = 60_000  // metered power may be above its set-point this long
 	MaxRefusals       = 3       // lowers that a charger may refuse before its session is stopped
@@ -61,7 +62,7 @@ type outlet struct {
 	wiring   power.Wiring
 	retryAt  int64 // mono ms before which nothing is ordered
 	leasedAt int64 // mono ms when the last set-point was sent or acknowledged
-	refusals int   // of lowers, in a row
+	refusals int   // in a row
 	overAt   int64 // mono ms + 1 since when the meter shows too much; 0 it does not
 }
 
@@ -175,7 +176,7 @@ func (g *Gateway) vacated(o *outlet, ses *Session) {
 	if ses == nil {
 		return
 	}
-	o.Running, o.session = true, ses.ID
+	o.Running, o.session, o.retryAt = true, ses.ID, g.now.Mono+BeginMillis
 	if l, ok := g.state.Power.Points[pointKey(o.key.charger, o.key.evse)]; ok && g.state.Power.Unit == string(g.power.site.Unit) {
 		o.Doubt = l
 	}
@@ -382,13 +383,9 @@ func (d *duty) answered(g *Gateway, c *conn, k call, out ocpp.Outcome) {
 func (g *Gateway) setPointRefused(o *outlet, k call, l power.Level, status string) {
 	lower := l < o.Bound() || !g.power.shared
 	o.Refused(l)
-	o.retryAt = g.now.Mono + RetryMillis
-	if !lower {
-		o.retryAt = g.now.Mono + LeaseRenewMillis
-		return
-	}
 	o.refusals++
-	if g.power.shared && o.refusals < MaxRefusals {
+	o.retryAt = g.now.Mono + o.patience()
+	if !lower || g.power.shared && o.refusals < MaxRefusals {
 		return
 	}
 	ses := g.state.Sessions[k.session]
@@ -402,6 +399,18 @@ func (g *Gateway) setPointRefused(o *outlet, k call, l power.Level, status strin
 		Kind: session.LimitPower, Limit: int64(g.power.site.Drawn(o.wiring, l)), Worst: int64(g.cfg.power(ses.Charger)), Action: session.ActionStop,
 	}})
 	g.order(ses)
+}
+
+// patience is how long an order waits after a refusal: a charger may only have been
+// busy, and one that never obeys is not asked all day.
+func (o *outlet) patience() int64 {
+	switch {
+	case o.refusals == 1:
+		return 2 * BeginMillis
+	case o.refusals <= MaxRefusals:
+		return RetryMillis
+	}
+	return LeaseRenewMillis
 }
 
 // overdrawn compares metered power with what a session may draw. A charger that

@@ -31,6 +31,7 @@ type CutOutNow struct {
 	Line    string           `json:"line,omitempty"`
 	At      holdfast.Instant `json:"at,omitzero"`      // when it tripped
 	Ran     int64            `json:"ran_ms,omitempty"` // State.Time.RanMs at At
+	Failed  bool             `json:"failed,omitempty"` // sessions did not stop by the deadline
 	Result  string           `json:"result,omitempty"` // record.CutOutStopped or CutOutNotStopped, when that is known
 	Ms      int64            `json:"ms,omitempty"`     // until Result
 }
@@ -80,5 +81,6 @@ func (p *PowerState) applyCutOut(r record.Record, b *record.PowerCutOut, ran int
 		p.CutOut = CutOutNow{}
 	default:
 		p.CutOut.Result, p.CutOut.Ms = b.Event, b.Ms
+		p.CutOut.Failed = p.CutOut.Failed || b.Event == record.CutOutNotStopped
 	}
 }

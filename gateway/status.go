@@ -86,8 +86,10 @@ type Status struct {
 	Backlog     uint64              `json:"backlog"` // of which the cloud has not reconciled
 	Bytes       int64               `json:"bytes"`   // of the evidence journal on the disk
 	FreeBytes   int64               `json:"free_bytes"`
-	Gaps        []Gap               `json:"gaps"`     // records that cannot be read
-	Exposure    holdfast.Micros     `json:"exposure"` // money at risk
+	Gaps        []Gap               `json:"gaps"`            // records that cannot be read
+	Exposure    holdfast.Micros     `json:"exposure"`        // money at risk
+	Power       *PowerStatus        `json:"power,omitempty"` // nil: no limit is shared
+	CutOut      CutOutStatus        `json:"cutout"`
 	Chargers    []ChargerStatus     `json:"chargers"`
 	Sessions    []SessionStatus     `json:"sessions"` // running
 	Links       []uplink.LinkStatus `json:"links"`    // the ways to the cloud
@@ -115,7 +117,8 @@ type SessionStatus struct {
 	Power    holdfast.Watts     `json:"w"`
 	Offline  bool               `json:"offline"` // began without a link
 	Limits   holdfast.Limits    `json:"limits"`
-	Stopping bool               `json:"stopping"` // a limit was reached
+	SetPoint *holdfast.Watts    `json:"set_point_w,omitempty"` // acknowledged by its charger
+	Stopping bool               `json:"stopping"`              // a limit was reached
 }
 
 // Status describes the gateway at an instant.
@@ -134,6 +137,7 @@ func (g *Gateway) Status(now holdfast.Instant) Status {
 	if g.state.Tariff != nil {
 		s.Tariff = g.state.Tariff.Ref.ID
 	}
+	s.Power, s.CutOut = g.powerStatus(), g.cutOutStatus()
 	s.Charging, s.Why = g.service(s)
 	for id := range g.cfg.Chargers {
 		s.Chargers = append(s.Chargers, g.chargerStatus(id))
@@ -146,6 +150,9 @@ func (g *Gateway) Status(now holdfast.Instant) Status {
 }
 
 func (g *Gateway) service(s Status) (ChargingState, string) {
+	if st, why := g.powerService(); st != ChargingOK {
+		return st, why
+	}
 	switch {
 	case g.state.Refusing:
 		return ChargingStopped, "no space to write a new session to its end"
@@ -178,7 +185,7 @@ func (g *Gateway) sessionStatus(ses *Session) SessionStatus {
 		Offline: ses.Opened.Link == holdfast.Offline, Limits: ses.Opened.Limits, Stopping: len(ses.Limited) > 0,
 	}
 	if l := g.live[ses.ID]; l != nil {
-		st.Power = l.power
+		st.Power, st.SetPoint = l.power, g.setPointOf(ses)
 		if last, ok := ses.Meter.Last(); ok && l.reading != nil && *l.reading.Register > last {
 			st.Energy += *l.reading.Register - last
 		}

@@ -49,6 +49,7 @@ type books struct {
 	endpoint string // told at enrolment; "": the server's own
 	further  []string
 	bells    bells
+	orders   []uplink.Directive
 }
 
 func newBooks(t testing.TB) *books {
@@ -80,7 +81,7 @@ func (b *books) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.hellos.Add(1)
 		var h uplink.Hello
 		json.Unmarshal(body, &h)
-		var out uplink.Welcome
+		out := uplink.Welcome{Directives: b.orders}
 		for _, head := range h.Heads {
 			n := uint64(len(b.received[string(head.Journal)+head.Epoch.String()]))
 			out.Cursors = append(out.Cursors, uplink.Cursor{Journal: head.Journal, Epoch: head.Epoch, Received: n, Reconciled: n})

@@ -1,11 +1,15 @@
 package agent
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -125,4 +129,81 @@ func (c *cutOut) drive() {
 		return
 	}
 	c.done = want
+}
+
+// releaseCutOut takes a person's release, on the unix socket only: whoever can
+// open that is at the site, or has been let in there.
+func releaseCutOut(w http.ResponseWriter, r *http.Request, m *metrics, e *engine) {
+	if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); !ok || at.Network() != "unix" {
+		http.Error(w, "the cut-out is released over the unix socket only", http.StatusForbidden)
+		return
+	}
+	var body struct {
+		By string `json:"by"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&body); err != nil || body.By == "" || len(body.By) > 100 {
+		http.Error(w, "who releases it? want {\"by\": NAME}, at most 100 bytes", http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 2*scrapeTimeout)
+	defer cancel()
+	if why, status := refuseRelease(ctx, m); why != "" {
+		http.Error(w, why, status)
+		return
+	}
+	f := e.feed()
+	if f == nil || !f.put(gateway.CutOutRelease{By: body.By}) {
+		http.Error(w, "the core is recovering; try again", http.StatusServiceUnavailable)
+		return
+	}
+	for ctx.Err() == nil { // answered when it is on the disk, or when it was decided otherwise
+		now, err := m.report(ctx)
+		if err == nil && !now.CutOut.Latched {
+			fmt.Fprintln(w, "released")
+			return
+		}
+		if err == nil && now.CutOut.Active {
+			break
+		}
+	}
+	http.Error(w, "the cut-out is still latched; see the status", http.StatusConflict)
+}
+
+// refuseRelease says why the cut-out cannot be released now.
+func refuseRelease(ctx context.Context, m *metrics) (why string, status int) {
+	now, err := m.report(ctx)
+	switch {
+	case err != nil:
+		return "the core does not answer: " + err.Error(), http.StatusServiceUnavailable
+	case !now.CutOut.Latched:
+		return "the cut-out is not latched", http.StatusConflict
+	case now.CutOut.Active:
+		return "the input " + now.CutOut.Line + " still says stop; clear it first", http.StatusConflict
+	}
+	return "", 0
+}
+
+// ReleaseCutOut asks the gateway whose local API is at socket to release its
+// cut-out.
+func ReleaseCutOut(ctx context.Context, socket, by string) error {
+	body, err := json.Marshal(map[string]string{"by": by})
+	if err != nil {
+		return fmt.Errorf("make a request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*scrapeTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway/v1/cutout/release", bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("make a request: %w", err)
+	}
+	resp, err := localClient(socket).Do(req)
+	if err != nil {
+		return fmt.Errorf("no gateway is running at %s: start it with: holdfast-gateway run (%w)", socket, err)
+	}
+	defer drainClose(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what came is better than nothing
+		return fmt.Errorf("not released: %s", strings.TrimSpace(string(text)))
+	}
+	return nil
 }

@@ -43,6 +43,7 @@ func localAPI(m *metrics, e *engine) http.Handler {
 	mux.HandleFunc("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
 		syncNow(w, r, e)
 	})
+	mux.HandleFunc("POST /v1/cutout/release", func(w http.ResponseWriter, r *http.Request) { releaseCutOut(w, r, m, e) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, e.alive(aliveWithin) || e.feed() == nil, "the core has not taken a turn for too long")
 	})
@@ -83,19 +84,13 @@ func listenUnix(path string) (net.Listener, error) {
 
 // FetchReport asks the gateway whose local API is at socket for its report.
 func FetchReport(ctx context.Context, socket string) (*Report, error) {
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		},
-	}
 	ctx, cancel := context.WithTimeout(ctx, 2*scrapeTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway/v1/status", nil)
 	if err != nil {
 		return nil, fmt.Errorf("make a request: %w", err)
 	}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
+	resp, err := localClient(socket).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("no gateway is running at %s: start it with: holdfast-gateway run (%w)", socket, err)
 	}
@@ -108,4 +103,14 @@ func FetchReport(ctx context.Context, socket string) (*Report, error) {
 		return nil, fmt.Errorf("read the status: %w", err)
 	}
 	return r, nil
+}
+
+// localClient speaks HTTP over a unix socket, whatever host the URL names.
+func localClient(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}
 }

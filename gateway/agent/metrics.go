@@ -133,6 +133,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	count("holdfast_energy_delivered_joules_total", "Energy metered in sessions that have ended since the start.", r.counters.Energy.Joules())()
 	journalMetrics(r, gauge, count)
 	gauge("holdfast_oldest_unsynced_timestamp_seconds", "When the oldest record that is not reconciled was written; 0: none.", float64(r.OldestUnsynced)/1000)()
+	powerMetrics(r, out)
 	gauge("holdfast_sessions_running", "Sessions that are running.", float64(len(r.Sessions)))()
 	gauge("holdfast_charger_sockets", "Open charger connections.", float64(r.Sockets))()
 	gauge("holdfast_exposure_micros", "Money at risk in offline decisions, in millionths.", float64(r.Exposure))()

@@ -3,6 +3,8 @@ package agent
 import (
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/gateway"
 	"github.com/holdfast-ev/holdfast/power"
@@ -99,4 +101,26 @@ func (c CutOutConfig) active() string {
 		return "1"
 	}
 	return c.Active
+}
+
+// powerMetrics are of the site's limit, where one is shared, and of the cut-out.
+func powerMetrics(r *Report, out chan<- prometheus.Metric) {
+	put := func(name, help string, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc(name, help, labels...), prometheus.GaugeValue, v)
+	}
+	latched := 0.0
+	if r.CutOut.Latched {
+		latched = 1
+	}
+	put("holdfast_cutout_latched", "1 while the safety cut-out has tripped and was not released.", latched)
+	if p := r.Power; p != nil {
+		put("holdfast_power_limit_watts", "The site's power limit in force.", float64(p.Watts))
+		put("holdfast_power_may_draw_watts", "The most that the chargers may draw together by what they have acknowledged.", float64(p.BoundW))
+		put("holdfast_power_without_failsafe", "Chargers without an acknowledged fail-safe profile.", float64(len(p.Missing)))
+	}
+	sum := 0.0
+	for _, s := range r.Sessions {
+		sum += float64(s.Power)
+	}
+	put("holdfast_power_metered_watts", "Power of the running sessions as last metered.", sum)
 }

@@ -88,7 +88,7 @@ First steps on a new gateway:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), chargersCommand(), syncCommand(), enrollCommand(), hashCommand(), exampleCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), chargersCommand(), syncCommand(), enrollCommand(), hashCommand(), exampleCommand(), cutOutCommand())
 	return root
 }
 

@@ -62,6 +62,7 @@ func printStatus(out io.Writer, r *agent.Report) error {
 	fmt.Fprintf(w, "link\t%s\n", linkLine(r))
 	fmt.Fprintf(w, "charging\t%s\n", chargingLine(r))
 	fmt.Fprintf(w, "held\t%s\n", heldLine(r))
+	printPower(w, r)
 	fmt.Fprintf(w, "access list\t%s\n", listLine(r))
 	fmt.Fprintf(w, "journal\t%d records, %s on disk, room for %s\n", r.Records, bytesOf(r.Bytes), roomOf(r.FreeBytes))
 	for _, g := range r.Gaps {
@@ -164,7 +165,7 @@ func printSessions(w io.Writer, r *agent.Report) {
 		fmt.Fprintln(w, "\nNo session is running.")
 		return
 	}
-	fmt.Fprintln(w, "\nSESSION\tCHARGER\tEVSE\tFOR\tENERGY\tPOWER\tBEGUN")
+	fmt.Fprintln(w, "\nSESSION\tCHARGER\tEVSE\tFOR\tENERGY\tPOWER\tSET-POINT\tBEGUN")
 	for _, s := range r.Sessions {
 		begun := "online"
 		if s.Offline {
@@ -173,7 +174,7 @@ func printSessions(w io.Writer, r *agent.Report) {
 		if s.Stopping {
 			begun += ", stopping at a limit"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%d W\t%s\n", s.ID.Short(), s.Charger, s.EVSE, span(s.ForS), s.Energy, s.Power, begun)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%d W\t%s\t%s\n", s.ID.Short(), s.Charger, s.EVSE, span(s.ForS), s.Energy, s.Power, setPoint(s.SetPoint), begun)
 	}
 }
 

@@ -1,0 +1,70 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ev/holdfast/gateway/agent"
+)
+
+func cutOutCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "cutout",
+		Short: "Release the safety cut-out",
+	}
+	c.AddCommand(releaseCommand())
+	return c
+}
+
+func releaseCommand() *cobra.Command {
+	var file, dir, socket, by string
+	c := &cobra.Command{
+		Use:   "release",
+		Short: "Let sessions start again after the safety cut-out has tripped",
+		Long: `Let sessions start again after the safety cut-out has tripped. It latches, over
+restarts too, until somebody at the site does this; the cloud cannot. It is refused
+while the input still says stop.
+
+Exit code 0 when it is released, 1 when it is not.`,
+		Args: cobra.NoArgs,
+	}
+	configFlag(c, &file)
+	c.Flags().StringVar(&dir, "dir", "", "data directory, instead of --config")
+	c.Flags().StringVar(&socket, "socket", "", "unix socket of the local API, instead of --config")
+	c.Flags().StringVar(&by, "by", "", "who releases it, for the record (default: the user's name)")
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		switch {
+		case socket != "":
+		case dir != "":
+			socket = filepath.Join(dir, "gateway.sock")
+		default:
+			cfg, err := agent.LoadConfig(file)
+			if err != nil {
+				return err
+			}
+			socket = cfg.Local.Socket
+		}
+		for _, env := range []string{"SUDO_USER", "USER", "LOGNAME"} {
+			if by == "" {
+				by = os.Getenv(env)
+			}
+		}
+		if by == "" {
+			return errors.New("who releases it? give --by NAME")
+		}
+		if err := agent.ReleaseCutOut(c.Context(), socket, by); err != nil {
+			return failed(err)
+		}
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), map[string]any{"released": true, "by": by})
+		}
+		_, err := fmt.Fprintln(c.OutOrStdout(), "Released. Sessions can start again.")
+		return err
+	}
+	return c
+}
