@@ -128,7 +128,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		documented[m[1]+" "+m[2]] = true
 	}
 	full := &Report{Clock: ClockStatus{NTP: &HintStatus{}}, LinkBytes: []LinkBytes{{Link: "lte"}}, Status: gateway.Status{
-		Link: holdfast.Online, Site: "s", Links: []uplink.LinkStatus{{Name: "lte", Endpoints: []uplink.EndpointStatus{{}}}},
+		Link: holdfast.Online, Site: "s", Power: &gateway.PowerStatus{}, Links: []uplink.LinkStatus{{Name: "lte", Endpoints: []uplink.EndpointStatus{{}}}},
 	}, counters: gateway.Counters{
 		Starts: map[gateway.StartKey]uint64{{}: 1}, Transitions: map[gateway.TransitionKey]uint64{{}: 1},
 		Security: map[string]uint64{"a": 1}, Exceptions: map[string]uint64{"a": 1}, Limits: map[string]uint64{"a": 1},

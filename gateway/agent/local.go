@@ -21,8 +21,8 @@ const aliveWithin = 30 * time.Second
 
 // localAPI is the API on this machine: GET /v1/status, /metrics, /healthz,
 // /readyz show no secret and are served on a unix socket of mode 0660 and on
-// loopback. What asks the gateway to do something, POST /v1/sync, is served on
-// the socket only, whose mode says who may.
+// loopback. What asks the gateway to do something, POST /v1/sync and
+// /v1/cutout/release, is served on the socket only, whose mode says who may.
 func localAPI(m *metrics, e *engine) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m)
