@@ -60,6 +60,7 @@ func All() []Benchmark {
 		{"memory", "Resident memory of the gateway's process.", memory},
 		{"history", "A journal of 365,000 records: what it takes on the disk, and how long a gateway needs to be ready on it.", history},
 		{"calls", "Calls per second: 200 chargers loop Authorize, Start, five MeterValues, Stop; every transaction message is durable before its answer.", callsPerSecond},
+		{"books", "Records per second that the cloud receives, folds, prices and posts, beside bare inserts into the same engine.", books},
 	}
 }
 

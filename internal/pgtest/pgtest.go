@@ -265,9 +265,17 @@ func (s *Server) Data() string { return s.data() }
 // socket.
 func (s *Server) Schema(t TB) string {
 	t.Helper()
+	store, err := s.NewSchema(context.Background())
+	if err != nil {
+		t.Fatalf("make a schema: %v", err)
+	}
+	return store
+}
+
+// NewSchema is Schema without a test.
+func (s *Server) NewSchema(ctx context.Context) (string, error) {
 	name := fmt.Sprintf("s%d", s.schemas.Add(1))
-	s.Exec(t, `CREATE SCHEMA `+name)
-	return s.url(s.dir, name)
+	return s.url(s.dir, name), s.exec(ctx, `CREATE SCHEMA `+name)
 }
 
 // Through is the URL of the same store by way of a TCP address, such as a proxy's.
@@ -296,14 +304,18 @@ func (s *Server) url(host, schema string) string {
 // Exec runs statements as the superuser.
 func (s *Server) Exec(t TB, statements string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	if err := s.exec(context.Background(), statements); err != nil {
+		t.Fatalf("%s: %v", statements, err)
+	}
+}
+
+func (s *Server) exec(ctx context.Context, statements string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.url(s.dir, ""))
 	if err != nil {
-		t.Fatalf("connect: %v", err)
+		return err
 	}
-	defer conn.Close(ctx)
-	if _, err := conn.PgConn().Exec(ctx, statements).ReadAll(); err != nil {
-		t.Fatalf("%s: %v", statements, err)
-	}
+	_, err = conn.PgConn().Exec(ctx, statements).ReadAll()
+	return errors.Join(err, conn.Close(ctx))
 }

@@ -1,0 +1,261 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/pprof"
+	"time"
+
+	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/cloud"
+	"github.com/holdfast-ev/holdfast/cloud/store"
+	"github.com/holdfast-ev/holdfast/internal/pgtest"
+	"github.com/holdfast-ev/holdfast/journal"
+	"github.com/holdfast-ev/holdfast/uplink"
+)
+
+// The aims: how much of the bare inserts' rate is left when records become books,
+// in percent.
+const (
+	booksOnSQLite   = 25
+	booksOnPostgres = 50
+)
+
+// history is how many times the first sessions are received in all.
+const history = 10
+
+// books measures the cloud's main job on both keepers.
+func books(r *Run) error {
+	n := r.Count(2500, 20)
+	if err := r.booksOn("SQLite", booksOnSQLite, n, &sqliteEngine{dir: filepath.Join(r.Dir, "sqlite")}); err != nil {
+		return err
+	}
+	pg, err := pgtest.New()
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.booksOn("PostgreSQL", booksOnPostgres, n, &postgresEngine{pg: pg, dir: filepath.Join(r.Dir, "postgres")}), pg.Close())
+}
+
+// An engine is a database: under the cloud, and bare.
+type engine interface {
+	// open opens an empty store and its archive.
+	open(ctx context.Context) (cloud.Store, cloud.Archive, error)
+	// bare inserts parts into an empty table, one row a record, one durable
+	// transaction a part, and returns how long that took.
+	bare(ctx context.Context, parts [][]cloud.Row) (time.Duration, error)
+}
+
+// booksOn receives slices of n sessions, and then of history-1 times as many.
+func (r *Run) booksOn(name string, aim, n int, e engine) (err error) {
+	r.Say("%s: writing the journal of %d sessions", name, history*n)
+	s, archive, err := e.open(r.Ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	b, err := newBook(r.Ctx, s, archive)
+	if err != nil {
+		return err
+	}
+	early, err := b.slices(n)
+	if err != nil {
+		return err
+	}
+	// The floor before and after, and the mean: the machine is not ours alone.
+	floor1, err := rateOf(early, func() (time.Duration, error) { return e.bare(r.Ctx, rowsOf(early)) })
+	if err != nil {
+		return err
+	}
+	stop, err := r.profileBooks()
+	if err != nil {
+		return err
+	}
+	rate, err := rateOf(early, func() (time.Duration, error) { return b.receive(early) })
+	if err := errors.Join(err, stop(name)); err != nil {
+		return err
+	}
+	floor2, err := rateOf(early, func() (time.Duration, error) { return e.bare(r.Ctx, rowsOf(early)) })
+	if err != nil {
+		return err
+	}
+	floor := (floor1 + floor2) / 2
+	r.Add(Figure{
+		Name: "receive, fold and post on " + name, Value: rate, Unit: "records/s", Of: fmt.Sprintf("bare batched inserts, %.0f records/s", floor),
+		Ratio: rate / floor, Aim: fmt.Sprintf("at least %d %% of bare inserts", aim), Met: rate/floor >= float64(aim)/100,
+		Note: fmt.Sprintf("One gateway, slices of up to %d MiB, %d sessions; a checkpoint is verified for each.", uplink.MaxSliceBytes>>20, n),
+	})
+	return r.booksLater(name, n, b, rate)
+}
+
+// booksLater measures the same n sessions behind a long history.
+func (r *Run) booksLater(name string, n int, b *book, early float64) error {
+	for range history - 2 {
+		more, err := b.slices(n)
+		if err == nil {
+			_, err = b.receive(more)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	last, err := b.slices(n)
+	if err != nil {
+		return err
+	}
+	rate, err := rateOf(last, func() (time.Duration, error) { return b.receive(last) })
+	if err != nil {
+		return err
+	}
+	r.Add(Figure{
+		Name: fmt.Sprintf("the same on %s at %d times the history", name, history), Value: rate, Unit: "records/s",
+		Of: fmt.Sprintf("the first sessions, %.0f records/s", early), Ratio: rate / early,
+	})
+	return b.balanced(history * n)
+}
+
+// A part is one slice as a gateway sends it.
+type part struct {
+	first holdfast.Seq
+	raw   []byte
+	rows  []cloud.Row
+}
+
+func rowsOf(parts []part) (out [][]cloud.Row) {
+	for _, p := range parts {
+		out = append(out, p.rows)
+	}
+	return out
+}
+
+// rateOf is how many records a second run takes.
+func rateOf(parts []part, run func() (time.Duration, error)) (float64, error) {
+	n := 0
+	for _, p := range parts {
+		n += len(p.rows)
+	}
+	took, err := run()
+	return float64(n) / took.Seconds(), err
+}
+
+// receive hands slices to the cloud.
+func (b *book) receive(parts []part) (time.Duration, error) {
+	began := time.Now()
+	for _, p := range parts {
+		if _, err := b.plane.Receive(b.ctx, b.now, b.gateway, holdfast.Evidence, b.log.Identity().Epoch, p.first, p.raw); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(began), nil
+}
+
+// balanced checks that all sessions are billed, and the books balance.
+func (b *book) balanced(sessions int) error {
+	t, err := b.plane.Totals(b.ctx)
+	if err != nil {
+		return err
+	}
+	list, err := b.plane.Balances(b.ctx, cloud.LedgerFilter{})
+	var sum holdfast.Micros
+	for _, a := range list {
+		sum += a.Amount
+	}
+	if err == nil && (t.CDRs != sessions || sum != 0) {
+		err = fmt.Errorf("%d of %d sessions are billed, the accounts sum to %d", t.CDRs, sessions, sum)
+	}
+	return err
+}
+
+// slices writes n sessions and cuts the journal into uploads.
+func (b *book) slices(n int) (out []part, err error) {
+	from := b.log.Next()
+	for i := range n {
+		if err := b.session(i); err != nil {
+			return nil, err
+		}
+	}
+	for at := from; at < b.log.Next(); {
+		raw, err := b.log.Slice(b.log.Identity().Epoch, at, uplink.MaxSliceBytes)
+		if err != nil {
+			return nil, err
+		}
+		frames, err := journal.ParseSlice(raw, at)
+		if err != nil {
+			return nil, err
+		}
+		p := part{first: at, raw: raw}
+		for _, f := range frames {
+			if f.Kind == journal.Record {
+				p.rows = append(p.rows, cloud.Row{Seq: f.Seq, Leaf: holdfast.LeafHash(f.Body), Body: f.Body})
+				at = f.Seq + 1
+			}
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// profileBooks profiles until the result is called with the keeper's name.
+func (r *Run) profileBooks() (stop func(name string) error, err error) {
+	path := filepath.Join(r.Dir, "books.pprof")
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func(name string) error {
+		pprof.StopCPUProfile()
+		if err := file.Close(); err != nil {
+			return err
+		}
+		if keep := os.Getenv("HOLDFAST_BENCH_PROFILE"); keep != "" {
+			if err := os.Rename(path, keep+"-"+name); err != nil {
+				return err
+			}
+			path = keep + "-" + name
+		}
+		ctx, cancel := context.WithTimeout(r.Ctx, time.Minute)
+		defer cancel()
+		top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=40", path).Output()
+		if err != nil {
+			return fmt.Errorf("read the profile: %w", err)
+		}
+		r.Profile(r.profile + name + "\n" + string(top))
+		return nil
+	}, nil
+}
+
+// sqliteEngine is SQLite in a directory.
+type sqliteEngine struct{ dir string }
+
+func (e *sqliteEngine) open(ctx context.Context) (cloud.Store, cloud.Archive, error) {
+	s, err := store.Open(ctx, filepath.Join(e.dir, "cloud"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, s.Archive(), nil
+}
+
+// postgresEngine is PostgreSQL on this machine, as Debian starts it.
+type postgresEngine struct {
+	pg  *pgtest.Server
+	dir string
+}
+
+func (e *postgresEngine) open(ctx context.Context) (cloud.Store, cloud.Archive, error) {
+	url, err := e.pg.NewSchema(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := store.OpenPostgres(ctx, store.PostgresOptions{URL: url})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, store.NewFiles(e.dir), nil
+}
