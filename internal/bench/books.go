@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ev/holdfast"
-	"github.com/holdfast-ev/holdfast/cloud"
+	control "github.com/holdfast-ev/holdfast/cloud"
 	"github.com/holdfast-ev/holdfast/cloud/store"
 	"github.com/holdfast-ev/holdfast/internal/pgtest"
 	"github.com/holdfast-ev/holdfast/journal"
@@ -30,7 +30,7 @@ const history = 10
 
 // books measures the cloud's main job on both keepers.
 func books(r *Run) error {
-	n := r.Count(2500, 20)
+	n := r.Count(4000, 20)
 	if err := r.booksOn("SQLite", booksOnSQLite, n, &sqliteEngine{dir: filepath.Join(r.Dir, "sqlite")}); err != nil {
 		return err
 	}
@@ -44,10 +44,10 @@ func books(r *Run) error {
 // An engine is a database: under the cloud, and bare.
 type engine interface {
 	// open opens an empty store and its archive.
-	open(ctx context.Context) (cloud.Store, cloud.Archive, error)
+	open(ctx context.Context) (control.Store, control.Archive, error)
 	// bare inserts parts into an empty table, one row a record, one durable
 	// transaction a part, and returns how long that took.
-	bare(ctx context.Context, parts [][]cloud.Row) (time.Duration, error)
+	bare(ctx context.Context, parts [][]control.Row) (time.Duration, error)
 }
 
 // booksOn receives slices of n sessions, and then of history-1 times as many.
@@ -66,20 +66,20 @@ func (r *Run) booksOn(name string, aim, n int, e engine) (err error) {
 	if err != nil {
 		return err
 	}
-	// The floor before and after, and the mean: the machine is not ours alone.
-	floor1, err := rateOf(early, func() (time.Duration, error) { return e.bare(r.Ctx, rowsOf(early)) })
+	// The floor before and after: the machine may not be ours alone.
+	floor1, err := r.floor(e, early)
 	if err != nil {
 		return err
 	}
-	stop, err := r.profileBooks()
+	stop, err := r.profileBooks(name)
 	if err != nil {
 		return err
 	}
 	rate, err := rateOf(early, func() (time.Duration, error) { return b.receive(early) })
-	if err := errors.Join(err, stop(name)); err != nil {
+	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
-	floor2, err := rateOf(early, func() (time.Duration, error) { return e.bare(r.Ctx, rowsOf(early)) })
+	floor2, err := r.floor(e, early)
 	if err != nil {
 		return err
 	}
@@ -90,6 +90,21 @@ func (r *Run) booksOn(name string, aim, n int, e engine) (err error) {
 		Note: fmt.Sprintf("One gateway, slices of up to %d MiB, %d sessions; a checkpoint is verified for each.", uplink.MaxSliceBytes>>20, n),
 	})
 	return r.booksLater(name, n, b, rate)
+}
+
+// floor is the rate of bare inserts of the same records, again and again for as
+// long as a measurement takes.
+func (r *Run) floor(e engine, parts []part) (float64, error) {
+	most, runs, took := r.For(1500*time.Millisecond, time.Millisecond), 0, time.Duration(0)
+	for ; took < most; runs++ {
+		one, err := e.bare(r.Ctx, rowsOf(parts))
+		if err != nil {
+			return 0, err
+		}
+		took += one
+	}
+	rate, err := rateOf(parts, func() (time.Duration, error) { return took, nil })
+	return rate * float64(runs), err
 }
 
 // booksLater measures the same n sessions behind a long history.
@@ -122,10 +137,10 @@ func (r *Run) booksLater(name string, n int, b *book, early float64) error {
 type part struct {
 	first holdfast.Seq
 	raw   []byte
-	rows  []cloud.Row
+	rows  []control.Row
 }
 
-func rowsOf(parts []part) (out [][]cloud.Row) {
+func rowsOf(parts []part) (out [][]control.Row) {
 	for _, p := range parts {
 		out = append(out, p.rows)
 	}
@@ -159,7 +174,7 @@ func (b *book) balanced(sessions int) error {
 	if err != nil {
 		return err
 	}
-	list, err := b.plane.Balances(b.ctx, cloud.LedgerFilter{})
+	list, err := b.plane.Balances(b.ctx, control.LedgerFilter{})
 	var sum holdfast.Micros
 	for _, a := range list {
 		sum += a.Amount
@@ -172,13 +187,13 @@ func (b *book) balanced(sessions int) error {
 
 // slices writes n sessions and cuts the journal into uploads.
 func (b *book) slices(n int) (out []part, err error) {
-	from := b.log.Next()
 	for i := range n {
 		if err := b.session(i); err != nil {
 			return nil, err
 		}
 	}
-	for at := from; at < b.log.Next(); {
+	for b.cut < b.log.Next() {
+		at := b.cut
 		raw, err := b.log.Slice(b.log.Identity().Epoch, at, uplink.MaxSliceBytes)
 		if err != nil {
 			return nil, err
@@ -190,8 +205,8 @@ func (b *book) slices(n int) (out []part, err error) {
 		p := part{first: at, raw: raw}
 		for _, f := range frames {
 			if f.Kind == journal.Record {
-				p.rows = append(p.rows, cloud.Row{Seq: f.Seq, Leaf: holdfast.LeafHash(f.Body), Body: f.Body})
-				at = f.Seq + 1
+				p.rows = append(p.rows, control.Row{Seq: f.Seq, Leaf: holdfast.LeafHash(f.Body), Body: f.Body})
+				b.cut = f.Seq + 1
 			}
 		}
 		out = append(out, p)
@@ -199,9 +214,12 @@ func (b *book) slices(n int) (out []part, err error) {
 	return out, nil
 }
 
-// profileBooks profiles until the result is called with the keeper's name.
-func (r *Run) profileBooks() (stop func(name string) error, err error) {
+// profileBooks profiles a keeper until the result is called.
+func (r *Run) profileBooks(name string) (stop func() error, err error) {
 	path := filepath.Join(r.Dir, "books.pprof")
+	if keep := os.Getenv("HOLDFAST_BENCH_PROFILE"); keep != "" {
+		path = keep + "-" + name
+	}
 	file, err := os.Create(path)
 	if err != nil {
 		return nil, err
@@ -209,16 +227,10 @@ func (r *Run) profileBooks() (stop func(name string) error, err error) {
 	if err := pprof.StartCPUProfile(file); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return func(name string) error {
+	return func() error {
 		pprof.StopCPUProfile()
 		if err := file.Close(); err != nil {
 			return err
-		}
-		if keep := os.Getenv("HOLDFAST_BENCH_PROFILE"); keep != "" {
-			if err := os.Rename(path, keep+"-"+name); err != nil {
-				return err
-			}
-			path = keep + "-" + name
 		}
 		ctx, cancel := context.WithTimeout(r.Ctx, time.Minute)
 		defer cancel()
@@ -234,7 +246,7 @@ func (r *Run) profileBooks() (stop func(name string) error, err error) {
 // sqliteEngine is SQLite in a directory.
 type sqliteEngine struct{ dir string }
 
-func (e *sqliteEngine) open(ctx context.Context) (cloud.Store, cloud.Archive, error) {
+func (e *sqliteEngine) open(ctx context.Context) (control.Store, control.Archive, error) {
 	s, err := store.Open(ctx, filepath.Join(e.dir, "cloud"))
 	if err != nil {
 		return nil, nil, err
@@ -248,7 +260,7 @@ type postgresEngine struct {
 	dir string
 }
 
-func (e *postgresEngine) open(ctx context.Context) (cloud.Store, cloud.Archive, error) {
+func (e *postgresEngine) open(ctx context.Context) (control.Store, control.Archive, error) {
 	url, err := e.pg.NewSchema(ctx)
 	if err != nil {
 		return nil, nil, err

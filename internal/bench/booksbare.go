@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/holdfast-ev/holdfast/cloud"
+	control "github.com/holdfast-ev/holdfast/cloud"
 )
 
 // The floor: one table with a primary key, one row a record, as durable as the
@@ -22,7 +22,7 @@ const bareTable = `CREATE TABLE bare (seq bigint PRIMARY KEY, leaf %BLOB% NOT NU
 // bareStep is how many rows a statement of SQLite has; a hundred is as fast.
 const bareStep = 50
 
-func (e *sqliteEngine) bare(ctx context.Context, parts [][]cloud.Row) (took time.Duration, err error) {
+func (e *sqliteEngine) bare(ctx context.Context, parts [][]control.Row) (took time.Duration, err error) {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return 0, err
 	}
@@ -53,7 +53,7 @@ func (e *sqliteEngine) bare(ctx context.Context, parts [][]cloud.Row) (took time
 	return time.Since(began), nil
 }
 
-func barePart(ctx context.Context, db *sql.DB, one, many *sql.Stmt, rows []cloud.Row) error {
+func barePart(ctx context.Context, db *sql.DB, one, many *sql.Stmt, rows []control.Row) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func barePart(ctx context.Context, db *sql.DB, one, many *sql.Stmt, rows []cloud
 	return tx.Commit()
 }
 
-func (e *postgresEngine) bare(ctx context.Context, parts [][]cloud.Row) (took time.Duration, err error) {
+func (e *postgresEngine) bare(ctx context.Context, parts [][]control.Row) (took time.Duration, err error) {
 	url, err := e.pg.NewSchema(ctx)
 	if err != nil {
 		return 0, err

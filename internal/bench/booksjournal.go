@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-ev/holdfast"
-	"github.com/holdfast-ev/holdfast/cloud"
+	control "github.com/holdfast-ev/holdfast/cloud"
 	"github.com/holdfast-ev/holdfast/internal/faultfs"
 	"github.com/holdfast-ev/holdfast/journal"
 	"github.com/holdfast-ev/holdfast/record"
@@ -25,12 +25,13 @@ import (
 // sealed tokens, signed checkpoints.
 type book struct {
 	ctx      context.Context
-	plane    *cloud.Plane
+	plane    *control.Plane
 	now      holdfast.UnixMilli
 	gateway  holdfast.GatewayID
 	device   *ecdsa.PrivateKey
 	enrolled uplink.Enrolled
 	log      *journal.Log
+	cut      holdfast.Seq // records before it are in slices
 	at       holdfast.Instant
 	tariff   record.TariffRef
 	register [4]holdfast.WattHours // of each charger
@@ -39,7 +40,7 @@ type book struct {
 // bookStart is when the gateway's life begins.
 const bookStart holdfast.UnixMilli = 1_790_000_000_000
 
-func newBook(ctx context.Context, s cloud.Store, a cloud.Archive) (*book, error) {
+func newBook(ctx context.Context, s control.Store, a control.Archive) (*book, error) {
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func newBook(ctx context.Context, s cloud.Store, a cloud.Archive) (*book, error)
 	if b.device, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
-	b.plane = cloud.New(cloud.Options{
+	b.plane = control.New(control.Options{
 		Store: s, Archive: a, Signer: signer, Rand: rand.Reader, Secret: [32]byte{1}, CACertificate: []byte("authority"), Endpoint: "https://cloud.example",
 		Issue: func(*x509.CertificateRequest, holdfast.GatewayID, holdfast.UnixMilli) ([]byte, error) {
 			return []byte("certificate"), nil
@@ -72,7 +73,7 @@ func newBook(ctx context.Context, s cloud.Store, a cloud.Archive) (*book, error)
 
 // enrol makes a site with a tariff and its gateway.
 func (b *book) enrol() error {
-	_, code, err := b.plane.AddSite(b.ctx, b.now, cloud.AddSite{ID: "bench"})
+	_, code, err := b.plane.AddSite(b.ctx, b.now, control.AddSite{ID: "bench"})
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func (b *book) enrol() error {
 		return err
 	}
 	b.gateway = b.enrolled.Gateway
-	_, err = b.plane.PutTariff(b.ctx, b.now, cloud.PutTariff{OCPI: []byte(tariffJSON)})
+	_, err = b.plane.PutTariff(b.ctx, b.now, control.PutTariff{OCPI: []byte(tariffJSON)})
 	return err
 }
 
