@@ -25,8 +25,8 @@ const (
 	booksOnPostgres = 50
 )
 
-// history is how many times the first sessions are received in all.
-const history = 10
+// timesHistory is how many times the first sessions are received in all.
+const timesHistory = 10
 
 // books measures the cloud's main job on both keepers.
 func books(r *Run) error {
@@ -50,9 +50,9 @@ type engine interface {
 	bare(ctx context.Context, parts [][]control.Row) (time.Duration, error)
 }
 
-// booksOn receives slices of n sessions, and then of history-1 times as many.
+// booksOn receives slices of n sessions, and then of timesHistory-1 times as many.
 func (r *Run) booksOn(name string, aim, n int, e engine) (err error) {
-	r.Say("%s: writing the journal of %d sessions", name, history*n)
+	r.Say("%s: writing the journal of %d sessions", name, timesHistory*n)
 	s, archive, err := e.open(r.Ctx)
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func (r *Run) floor(e engine, parts []part) (float64, error) {
 
 // booksLater measures the same n sessions behind a long history.
 func (r *Run) booksLater(name string, n int, b *book, early float64) error {
-	for range history - 2 {
+	for range timesHistory - 2 {
 		more, err := b.slices(n)
 		if err == nil {
 			_, err = b.receive(more)
@@ -127,10 +127,10 @@ func (r *Run) booksLater(name string, n int, b *book, early float64) error {
 		return err
 	}
 	r.Add(Figure{
-		Name: fmt.Sprintf("the same on %s at %d times the history", name, history), Value: rate, Unit: "records/s",
+		Name: fmt.Sprintf("the same on %s at %d times the history", name, timesHistory), Value: rate, Unit: "records/s",
 		Of: fmt.Sprintf("the first sessions, %.0f records/s", early), Ratio: rate / early,
 	})
-	return b.balanced(history * n)
+	return b.balanced(timesHistory * n)
 }
 
 // A part is one slice as a gateway sends it.
