@@ -129,7 +129,7 @@ func (g *Gateway) quarantined(q record.SegmentQuarantined) {
 // and uploads go on meanwhile.
 func (g *Gateway) fetch() *Fetch {
 	n := len(g.state.Gaps)
-	if n == 0 || g.repair.asked || !g.line.Reachable() || g.now.Mono < g.repair.next {
+	if n == 0 || g.repair.asked || !g.line.Reachable() || g.now.Mono < g.repair.next || !g.router.Bulk(g.now) {
 		return nil
 	}
 	for i := range n {

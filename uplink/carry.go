@@ -77,6 +77,17 @@ func (r *Router) May(now holdfast.Instant, j holdfast.Journal) bool {
 	return person || l.open(now)
 }
 
+// Bulk reports whether the link in use carries what is large and can wait for
+// days, such as the cloud's copy of damaged records: not when its budget runs
+// low, unless a person says so.
+func (r *Router) Bulk(now holdfast.Instant) bool {
+	switch r.Stage(now, r.using().Name) {
+	case StageOpen, StageNoTelemetry:
+		return true
+	}
+	return now.Mono < r.person
+}
+
 // open reports whether a window is open. Without a trusted clock nobody knows,
 // and what can wait waits: the first contact brings the time.
 func (l *link) open(now holdfast.Instant) bool {

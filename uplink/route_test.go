@@ -414,6 +414,9 @@ func TestWhatYieldsFirst(t *testing.T) {
 		if got := r.Patience(now); got != tt.patience {
 			t.Errorf("%s: patience %+v, want %+v", tt.name, got, tt.patience)
 		}
+		if got := r.Bulk(now); got != (tt.used < ThriftPercent) {
+			t.Errorf("%s: copies of damaged records are fetched: %v", tt.name, got)
+		}
 		if got := r.Pace(now); got != tt.pace {
 			t.Errorf("%s: pace %d, want %d", tt.name, got, tt.pace)
 		}

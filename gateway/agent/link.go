@@ -310,6 +310,7 @@ func (l *cloudLink) ring(f *feed, at *path) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(mine.ctx, cancel)()
+		defer mine.hangUp()
 		l.doorbell(ctx, f, at)
 		l.mu.Lock()
 		defer l.mu.Unlock()
