@@ -294,3 +294,23 @@ func (g *Gateway) timed(c *conn, ev ocpp.Event) *record.ChargerTime {
 
 // isLive reports whether a message told what happened as it happened.
 func isLive(t *record.ChargerTime) bool { return t != nil && t.How == record.TimeLive }
+
+// A ChargerClockStatus is how far a charger's clock is from the gateway's.
+type ChargerClockStatus struct {
+	OffsetMs int64            `json:"offset_ms"` // the charger's minus the gateway's
+	Quality  holdfast.Quality `json:"quality"`   // U until [OffsetAgree] messages agree; then the gateway's own
+	Samples  int              `json:"samples"`   // live messages that it rests on
+	Far      bool             `json:"far"`       // settled, and off by more than [OffsetFarMillis]
+}
+
+func (g *Gateway) clockStatus(id holdfast.ChargerID) *ChargerClockStatus {
+	c := g.clocks[id]
+	if c == nil || !c.known() {
+		return nil
+	}
+	s := &ChargerClockStatus{OffsetMs: g.offsetMs(c.now.ms), Quality: holdfast.Unknown, Samples: len(c.samples)}
+	if c.settled() {
+		s.Quality, s.Far = g.now.Quality, s.OffsetMs > OffsetFarMillis || s.OffsetMs < -OffsetFarMillis
+	}
+	return s
+}

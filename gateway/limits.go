@@ -150,7 +150,7 @@ func (g *Gateway) cost(ses *Session, end *record.SessionEnded) holdfast.Micros {
 		return 0
 	}
 	priced, err := t.Price(usage(bill))
-	if err != nil {
+	if err != nil || t.ByTime() && bill.SpanQuality == holdfast.Unknown && !trial.ClaimsSpan() {
 		return ses.Opened.Reserved // what it could have cost at the worst stays at risk
 	}
 	return priced.Gross

@@ -119,7 +119,7 @@ func (g *Gateway) watchMeter(m message, ses *Session, in []holdfast.Reading) {
 func (g *Gateway) register(id holdfast.ChargerID, ses *Session, l *live, r timedReading) {
 	last, known := ses.Meter.Last()
 	if l.reading != nil {
-		if !isLive(r.when) && r.At.Plausible() && l.reading.At.Plausible() && r.At < l.reading.At {
+		if *r.Register < *l.reading.Register && !isLive(r.when) && r.At.Plausible() && l.reading.At.Plausible() && r.At < l.reading.At {
 			return // a late sample: what came after it counts
 		}
 		last, known = *l.reading.Register, true
@@ -165,6 +165,9 @@ func (g *Gateway) elapsed(ses *Session, l *live, r timedReading) int64 {
 		from, when = l.reading.At, l.reading.when
 	} else {
 		s = max(s, g.since(ses.OpenedAt, ses.Ran)/1000)
+	}
+	if when != nil && !when.Known() || r.when != nil && !r.when.Known() {
+		return session.MaxSeconds // nobody can say; the bill says so too
 	}
 	if when.Known() && when.At.Boot == g.now.Boot {
 		s = max(s, (g.now.Mono-when.At.Mono)/1000)

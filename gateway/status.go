@@ -105,6 +105,7 @@ type ChargerStatus struct {
 	Firmware   string                       `json:"firmware,omitempty"`
 	Connectors map[int]ocpp.ConnectorStatus `json:"connectors,omitempty"` // as last reported on this connection
 	Native     NativeStatus                 `json:"native"`               // how it would cope without the gateway
+	Clock      *ChargerClockStatus          `json:"clock,omitempty"`      // nil: it has shown no time since this boot
 }
 
 // SessionStatus is one running session in a [Status].
@@ -176,6 +177,7 @@ func (g *Gateway) chargerStatus(id holdfast.ChargerID) ChargerStatus {
 			cs.Connectors[evse] = st
 		}
 	}
+	cs.Clock = g.clockStatus(id)
 	return cs
 }
 

@@ -161,6 +161,9 @@ func (g *Gateway) late(m message, tx ocpp.Transaction) bool {
 	if m.time.Known() {
 		return tx.Offline || g.now.Mono-m.time.At.Mono > RecentStartMillis
 	}
+	if m.time != nil {
+		return true // its clock was set since, so it was made some time ago
+	}
 	ours := g.now.Quality == holdfast.Synchronised || g.now.Quality == holdfast.Relative
 	return tx.Offline || ours && tx.At.Plausible() && int64(g.now.Wall-tx.At) > RecentStartMillis
 }

@@ -112,7 +112,7 @@ func doubts(e evidence, s *session.Session, b session.Bill) (out []Exception) {
 		if l := o.Limits; l.Energy > 0 && b.Energy > l.Energy {
 			add(AuthCapExceeded, fmt.Sprintf("%s delivered, the limit was %s", b.Energy, l.Energy), false)
 		}
-		if l := o.Limits; l.Seconds > 0 && b.Seconds > l.Seconds+session.StopLatencyS {
+		if l := o.Limits; l.Seconds > 0 && b.SpanQuality != holdfast.Unknown && b.Seconds > l.Seconds+session.StopLatencyS {
 			add(AuthCapExceeded, fmt.Sprintf("%d s, the limit was %d s", b.Seconds, l.Seconds), false)
 		}
 	}
@@ -135,6 +135,9 @@ func rate(e evidence, s *session.Session, v View, tariffs func(record.TariffRef)
 	if t.Currency != ref.Currency || t.ID != ref.ID {
 		return no(RateTariffMismatch, fmt.Sprintf("the session names tariff %q in %s, its hash belongs to %q in %s", ref.ID, ref.Currency, t.ID, t.Currency))
 	}
+	if t.ByTime() && v.SpanQuality == holdfast.Unknown {
+		return no(EvidDuration, fmt.Sprintf("the tariff charges for time, and what is known of the clocks contradicts itself; %d s is one reading of it", v.Seconds))
+	}
 	bill, err := t.Price(tariff.Usage{Energy: v.Energy, ChargingS: v.Seconds - v.IdleS, ParkingS: v.IdleS})
 	if err != nil {
 		return no(RateUsage, err.Error())
@@ -144,11 +147,7 @@ func rate(e evidence, s *session.Session, v View, tariffs func(record.TariffRef)
 	if !t.ActiveAt(v.Started) {
 		note(RateTariffStale, fmt.Sprintf("tariff %q version %d is not valid at %s; it is what the driver was shown, and is billed", ref.ID, ref.Version, v.Started))
 	}
-	switch {
-	case !t.ByTime():
-	case v.SpanQuality == holdfast.Unknown:
-		note(EvidDuration, fmt.Sprintf("time is billed, and what is known of the clocks contradicts itself; %d s is one reading of it", v.Seconds))
-	case v.SpanQuality == holdfast.Informative:
+	if t.ByTime() && v.SpanQuality == holdfast.Informative {
 		note(EvidClock, fmt.Sprintf("time is billed by the charger's clock alone: %d s", v.Seconds))
 	}
 	if most := s.Opened.Limits.Cost; most > 0 && bill.Gross > most {

@@ -147,10 +147,14 @@ func (s *Session) meterDoubts(b Bill) (ds []Doubt) {
 	if s.Opened == nil {
 		return ds
 	}
-	if most := Plausible(s.Opened.PowerBudget, b.Seconds); b.Energy > most {
-		ds = append(ds, Doubt{DoubtEnergy, fmt.Sprintf("%s in %d s, a connector of %d W delivers at most %s", b.Energy, b.Seconds, s.Opened.PowerBudget, most), true})
+	seconds := b.Seconds
+	if b.SpanQuality == holdfast.Unknown {
+		seconds = MaxSeconds // nobody knows how long it took: at least no longer than any
 	}
-	if b.Seconds > MaxSeconds {
+	if most := Plausible(s.Opened.PowerBudget, seconds); b.Energy > most {
+		ds = append(ds, Doubt{DoubtEnergy, fmt.Sprintf("%s in %d s, a connector of %d W delivers at most %s", b.Energy, seconds, s.Opened.PowerBudget, most), true})
+	}
+	if seconds > MaxSeconds {
 		ds = append(ds, Doubt{DoubtDuration, fmt.Sprintf("%d s from start to stop", b.Seconds), true})
 	}
 	return ds

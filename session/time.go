@@ -37,7 +37,7 @@ func trusted(q holdfast.Quality) bool {
 // and where there is nothing else.
 func span(a, b stamp) (ms int64, q holdfast.Quality) {
 	claimed := b.Claim - a.Claim
-	can := a.Claim != 0 && claimed >= 0 && a.Claim.Plausible() == b.Claim.Plausible()
+	can := claimsSpan(a, b)
 	if own, q, ok := measured(a, b); ok {
 		if can && max(own-int64(claimed), int64(claimed)-own) <= SpanToleranceMillis {
 			return int64(claimed), q
@@ -55,7 +55,25 @@ func span(a, b stamp) (ms int64, q holdfast.Quality) {
 	case can:
 		return int64(claimed), holdfast.Relative // a wrong clock still counts seconds
 	}
-	return between(a.Arrived, b.Arrived)
+	ms, q = between(a.Arrived, b.Arrived)
+	if a.Claim != 0 && b.Claim != 0 {
+		q = worst(q, holdfast.Informative) // two claims that contradict each other: the messages may have been late as well
+	}
+	return ms, q
+}
+
+// claimsSpan reports whether two claims can be of one clock that was not set in
+// between.
+func claimsSpan(a, b stamp) bool {
+	return a.Claim != 0 && b.Claim >= a.Claim && a.Claim.Plausible() == b.Claim.Plausible()
+}
+
+// ClaimsSpan reports whether what the charger says of an ended session's start
+// and stop is a span of at most [MaxSeconds]: an estimate where nothing better
+// is known.
+func (s *Session) ClaimsSpan() bool {
+	return s.Opened != nil && s.Ended != nil && claimsSpan(s.began(), s.over()) &&
+		int64(s.over().Claim-s.began().Claim) <= MaxSeconds*1000
 }
 
 // measured is the span between two stamps by the gateway's clocks.

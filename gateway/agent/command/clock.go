@@ -2,9 +2,11 @@ package command
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast-ev/holdfast"
+	"github.com/holdfast-ev/holdfast/gateway"
 	"github.com/holdfast-ev/holdfast/gateway/agent"
 )
 
@@ -16,7 +18,27 @@ func clockLine(r *agent.Report) string {
 	if n := c.NTP; n != nil {
 		s += fmt.Sprintf("; NTP is %s and %s (%s ago)", offsetWords(n.OffsetMs), n.Verdict, span(n.AgeS))
 	}
+	if far := farClocks(r.Chargers); far != "" {
+		s += "; off by more than 5 minutes: " + far
+	}
 	return s
+}
+
+// maxFarNamed bounds the chargers that are named in one line.
+const maxFarNamed = 5
+
+// farClocks names chargers whose clocks are far off.
+func farClocks(chargers []gateway.ChargerStatus) string {
+	var far []string
+	for _, ch := range chargers {
+		if ch.Clock != nil && ch.Clock.Far {
+			far = append(far, fmt.Sprintf("%s (%s)", ch.ID, offsetWords(ch.Clock.OffsetMs)))
+		}
+	}
+	if n := len(far) - maxFarNamed; n > 0 {
+		far = append(far[:maxFarNamed], fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(far, ", ")
 }
 
 func sourceWords(c agent.ClockStatus) string {
