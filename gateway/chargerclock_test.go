@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
-const hour = 3_600_000 // ms
+const hourMs = 3_600_000 // ms
 
 // session lets a charger whose clock is off charge for an hour, with change in
 // the middle, and returns what was opened and ended.
@@ -20,12 +20,12 @@ func (st *station) charge(change func()) {
 	st.status()
 	st.s.pass(40_000)
 	st.start(1)
-	st.s.pass(hour / 2)
+	st.s.pass(hourMs / 2)
 	if change != nil {
 		change()
 	}
 	st.meter()
-	st.s.pass(hour / 2)
+	st.s.pass(hourMs / 2)
 	st.stop()
 }
 
@@ -43,13 +43,13 @@ func TestChargerClocks_issue3(t *testing.T) {
 		{"right", 0, 0, 0},
 		{"half a second", 500, 0, 0},
 		{"a minute and a half ahead", 90_000, 0, 1},
-		{"summer time is over", hour, 0, 1},
-		{"local time without a zone", -8 * hour, 0, 1},
+		{"summer time is over", hourMs, 0, 1},
+		{"local time without a zone", -8 * hourMs, 0, 1},
 		{"since 1970", -int64(epoch) + 60_000, 0, 1},
-		{"since its build", -3 * 365 * 24 * hour, 0, 1},
+		{"since its build", -3 * 365 * 24 * hourMs, 0, 1},
 		{"set from 1970 in mid-session", -int64(epoch) + 60_000, int64(epoch) - 60_000, 2},
-		{"summer time begins in mid-session", 0, hour, 1},
-		{"summer time ends in mid-session", 0, -hour, 1},
+		{"summer time begins in mid-session", 0, hourMs, 1},
+		{"summer time ends in mid-session", 0, -hourMs, 1},
 		{"leaps 50 years in mid-session", 0, fiftyYears, 1},
 		{"falls 50 years in mid-session", 0, -fiftyYears, 1},
 	} {
@@ -69,7 +69,7 @@ func TestChargerClocks_issue3(t *testing.T) {
 				if opened.StartedAt != began.Add(0)+holdfast.UnixMilli(tt.off) || opened.Time == nil || opened.Time.At.Wall != began || opened.Time.OffsetMs != tt.off {
 					t.Errorf("opened: claimed %s, worked out %+v; truly %s", opened.StartedAt, opened.Time, began)
 				}
-				if ended.Time == nil || ended.Time.At.Wall != began+hour || ended.StoppedAt != began+hour+holdfast.UnixMilli(tt.off+tt.then) {
+				if ended.Time == nil || ended.Time.At.Wall != began+hourMs || ended.StoppedAt != began+hourMs+holdfast.UnixMilli(tt.off+tt.then) {
 					t.Errorf("ended: claimed %s, worked out %+v", ended.StoppedAt, ended.Time)
 				}
 				if notes := bodies[*record.ChargerClock](s.b); len(notes) != tt.noted {
@@ -95,11 +95,11 @@ func TestZonelessTimestamp_issue3(t *testing.T) {
 	b := newBench(t)
 	c := b.connect("CP1", "ocpp1.6")
 	for range 4 {
-		local := strings.TrimSuffix((b.now.Wall + 2*hour).String(), "Z")
+		local := strings.TrimSuffix((b.now.Wall + 2*hourMs).String(), "Z")
 		b.call(c, "s"+local, "StatusNotification", `{"connectorId":1,"errorCode":"NoError","status":"Available","timestamp":"`+local+`"}`)
 		b.pass(20_000)
 	}
-	if notes := bodies[*record.ChargerClock](b); len(notes) != 1 || notes[0].OffsetMs != 2*hour || notes[0].Quality != holdfast.Synchronised {
+	if notes := bodies[*record.ChargerClock](b); len(notes) != 1 || notes[0].OffsetMs != 2*hourMs || notes[0].Quality != holdfast.Synchronised {
 		t.Errorf("notes %+v", notes)
 	}
 }
@@ -113,16 +113,16 @@ func (st *station) offline(change func()) (began holdfast.UnixMilli) {
 	}
 	st.s.b.step(gateway.Disconnected{Conn: st.conn})
 	st.conn = 0
-	st.s.pass(hour)
+	st.s.pass(hourMs)
 	began = st.s.truth
 	st.start(1)
-	st.s.pass(hour)
+	st.s.pass(hourMs)
 	st.stop()
-	st.s.pass(hour)
+	st.s.pass(hourMs)
 	if change != nil {
 		change()
 	}
-	st.s.pass(2 * hour)
+	st.s.pass(2 * hourMs)
 	st.connect()
 	return began
 }
@@ -140,15 +140,15 @@ func TestQueuedMessagesOfAChargerThatIsOff_issue3(t *testing.T) {
 		billed bool
 	}{
 		{"right", 0, nil, record.TimeOffset, true},
-		{"two hours behind", -2 * hour, nil, record.TimeOffset, true},
-		{"since 1970", -int64(epoch) + hour, nil, record.TimeOffset, true},
-		{"four hours behind and set right before it came back", -4 * hour, func(st *station) func() {
+		{"two hours behind", -2 * hourMs, nil, record.TimeOffset, true},
+		{"since 1970", -int64(epoch) + hourMs, nil, record.TimeOffset, true},
+		{"four hours behind and set right before it came back", -4 * hourMs, func(st *station) func() {
 			return func() { st.off = 0 }
 		}, record.TimeOffset, true},
-		{"half an hour behind and set right before it came back", -hour / 2, func(st *station) func() {
+		{"half an hour behind and set right before it came back", -hourMs / 2, func(st *station) func() {
 			return func() { st.off = 0 }
 		}, record.TimeUnknown, false},
-		{"since 1970 and set right before it came back", -int64(epoch) + hour, func(st *station) func() {
+		{"since 1970 and set right before it came back", -int64(epoch) + hourMs, func(st *station) func() {
 			return func() { st.off = 0 }
 		}, record.TimeOffset, true},
 	} {
@@ -226,11 +226,11 @@ func TestSignedTimeThatCannotBe_issue3(t *testing.T) {
 		b.pass(gateway.FloorEveryMillis)
 		b.step(gateway.LinkUp{Welcome: uplink.Welcome{}, CloudTime: at})
 	}
-	up(epoch + 10*hour)
+	up(epoch + 10*hourMs)
 	floor := b.g.State().Access.Floor(b.now)
 	for _, bad := range []holdfast.UnixMilli{epoch, epoch - fiftyYears, epoch + fiftyYears, holdfast.LatestPlausible + 1} {
 		up(bad)
-		if now := b.g.State().Access.Floor(b.now); now < floor || now > floor+10*hour {
+		if now := b.g.State().Access.Floor(b.now); now < floor || now > floor+10*hourMs {
 			t.Errorf("after %s the floor went from %s to %s", bad, floor, now)
 		}
 	}
@@ -277,7 +277,7 @@ func TestTimeLimitSurvivesALeapOverARestart_issue3(t *testing.T) {
 		t.Fatalf("a leap of the clock ended a session: %+v", l[0])
 	}
 	for range 13 {
-		s.pass(hour)
+		s.pass(hourMs)
 	}
 	if l := bodies[*record.SessionLimited](s.b); len(l) == 0 {
 		t.Error("13 hours are over and the limit of 12 does not hold")
