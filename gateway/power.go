@@ -129,15 +129,13 @@ func (g *Gateway) steer() {
 // watchOutlets brings the outlets in step with the running sessions.
 func (g *Gateway) watchOutlets() {
 	p, on := &g.power, map[evse]*Session{}
-	var running []*Session
-	for id := range g.live {
-		ses := g.state.Sessions[id]
-		if ses == nil || !ses.Running() || !p.shared && ses.Opened.Limits.Power == 0 && !g.state.Power.CutOut.Latched {
+	var running []*Session // oldest first, as the index has them
+	for _, ses := range g.state.ix().running {
+		if !p.shared && ses.Opened.Limits.Power == 0 && !g.state.Power.CutOut.Latched || g.live[ses.ID] == nil {
 			continue
 		}
 		running = append(running, ses)
 	}
-	slices.SortFunc(running, func(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) })
 	for _, ses := range running {
 		key := evse{ses.Charger, ses.EVSE()}
 		on[key] = ses
