@@ -56,8 +56,12 @@ func (c *chargerConn) push(o outgoing) {
 	}
 }
 
-// write is the writing goroutine.
-func (c *chargerConn) write(ctx context.Context) {
+// write is the writing goroutine. One timer bounds each frame: a context per
+// frame would cost more than the frame.
+func (c *chargerConn) write() {
+	limit := time.AfterFunc(WriteTimeout, func() { c.abort("does not read: a frame took too long") })
+	defer limit.Stop()
+	limit.Stop()
 	for {
 		select {
 		case o := <-c.queue:
@@ -66,9 +70,9 @@ func (c *chargerConn) write(ctx context.Context) {
 				return
 			}
 			c.queued.Add(-int64(len(o.frame)))
-			frameCtx, cancel := context.WithTimeout(ctx, WriteTimeout)
-			err := c.ws.Write(frameCtx, websocket.MessageText, o.frame)
-			cancel()
+			limit.Reset(WriteTimeout)
+			err := c.ws.Write(context.Background(), websocket.MessageText, o.frame)
+			limit.Stop()
 			if err != nil {
 				c.abort("writing failed: " + err.Error())
 				return
@@ -79,12 +83,12 @@ func (c *chargerConn) write(ctx context.Context) {
 	}
 }
 
-// read is the reading goroutine. It reports whether a message was too large.
-func (c *chargerConn) read(ctx context.Context, rate int64) (tooLarge bool) {
+// read is the reading goroutine; closing the connection ends it. It reports whether a message was too large.
+func (c *chargerConn) read(rate int64) (tooLarge bool) {
 	limit := bucket{}
 	every := time.Second / time.Duration(rate)
 	for {
-		kind, raw, err := c.ws.Read(ctx)
+		kind, raw, err := c.ws.Read(context.Background())
 		if err != nil {
 			if errors.Is(err, websocket.ErrMessageTooBig) {
 				c.abort("message too large")

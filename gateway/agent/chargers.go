@@ -252,10 +252,10 @@ func (s *chargerServer) leave(c *chargerConn) {
 // silence. The first to end takes the others with it.
 func (s *chargerServer) serve(ctx context.Context, c *chargerConn, hello gateway.Connected) {
 	var others sync.WaitGroup
-	others.Go(func() { c.write(ctx) })
+	others.Go(c.write)
 	others.Go(func() { c.watch(ctx, s.ping) })
 	if c.feed.put(hello) {
-		tooLarge := c.read(ctx, s.rate)
+		tooLarge := c.read(s.rate)
 		if tooLarge {
 			s.refuse(c.feed, refusedSize, c.charger, knocker{charger: c.charger, address: c.remote})
 		}
