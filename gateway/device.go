@@ -108,7 +108,7 @@ func (g *Gateway) fetchLog(d uplink.Directive, b uplink.LogBody) error {
 }
 
 // firmware: an image that is installed as soon as it is there may restart the
-// charger under a driver. 2.0.1 chargers wait (L01.FR.07), others only should.
+// charger under a driver. 2.0.1 chargers wait (L01), others only should.
 func (g *Gateway) firmware(d uplink.Directive, b uplink.FirmwareBody) error {
 	now := g.clock()
 	if b.RetrieveAt == 0 {

@@ -18,7 +18,7 @@ func (g *Gateway) securityProfile(id holdfast.ChargerID) int {
 
 // downgraded turns a charger away that has proved itself over TLS before and
 // comes without: whoever can reach its port may know its password by now (2.0.1
-// A05, B09.FR.05). The way back is a person's, by configuration.
+// A05, B09). The way back is a person's, by configuration.
 func (g *Gateway) downgraded(in Connected) bool {
 	was := g.securityProfile(in.Charger)
 	if g.cfg.AllowWeaker || in.Profile >= was {

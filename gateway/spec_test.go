@@ -45,7 +45,7 @@ func TestB01_ColdBoot(t *testing.T) {
 	b.says("boot", b.call(c, "b1", "BootNotification", boot2), `"status":"Accepted"`, `"interval":300`, `"currentTime":"2026-09-21T14:13:20.000Z"`)
 }
 
-// TC_B_07_CSMS, and B06.FR.04: what is unknown does not hide what is known.
+// TC_B_07_CSMS: what is unknown does not hide what is known.
 func TestB06_GetVariables(t *testing.T) {
 	b, c := site2(t)
 	sent, done := b.ask(c, "charger.get", `{"charger":"CP2","keys":["A.B","A.C"]}`, "GetVariables", `{"getVariableResult":[`+
@@ -90,8 +90,8 @@ func TestC01_Authorization(t *testing.T) {
 	}
 }
 
-// C12 and C13 need nothing else of the CSMS than that a repetition is no second
-// authorisation: the decision that waits is the one that a start rests on.
+// A driver who is authorised twice is one authorisation: the decision that waits is
+// the one that a start rests on.
 func TestC01_AuthorizedOnce(t *testing.T) {
 	b, c := site2(t)
 	auth := `{"idToken":{"idToken":"CARD1","type":"ISO14443"}}`
@@ -129,7 +129,7 @@ func TestE03_IdTokenFirst(t *testing.T) {
 }
 
 // E04: a transaction that began while the charger was offline is recorded as one,
-// whatever the verdict is now; E04.FR.02: its events say so.
+// whatever the verdict is now: its events say so.
 func TestE04_Offline(t *testing.T) {
 	b, c := site2(t)
 	b.call(c, "t1", "TransactionEvent", event2("Started", "TX-1", 0, "NOBODY", `,"offline":true`))
@@ -152,7 +152,7 @@ func TestE06_Stop(t *testing.T) {
 	}
 }
 
-// TC_E_16_CSMS: E05.FR.02, a driver who may not charge is told so in the answer,
+// TC_E_16_CSMS: a driver who may not charge is told so in the answer,
 // and the transaction is stopped.
 func TestE05_Deauthorized(t *testing.T) {
 	b, c := site2(t)
@@ -191,7 +191,7 @@ func TestE14_TransactionStatusOnRequest(t *testing.T) {
 	}
 }
 
-// TC_F_01_CSMS, TC_F_02_CSMS: F01.FR.01 ff., an id for the start, and it is found
+// TC_F_01_CSMS, TC_F_02_CSMS: an id for the start, and it is found
 // again on the session.
 func TestF01_F02_RemoteStart(t *testing.T) {
 	b, c := site2(t)
@@ -224,7 +224,7 @@ func TestF06_Trigger(t *testing.T) {
 	}
 }
 
-// TC_G_03_CSMS, TC_G_11_CSMS: what runs ends first (G03.FR.05 ff.), so nothing is
+// TC_G_03_CSMS, TC_G_11_CSMS: what runs ends first, so nothing is
 // forced.
 func TestG03_ChangeAvailability(t *testing.T) {
 	b, c := site2(t)
@@ -235,7 +235,7 @@ func TestG03_ChangeAvailability(t *testing.T) {
 	}
 }
 
-// H01.FR.04 ff.: every refusal of a reservation comes back as what it is.
+// H01: every refusal of a reservation comes back as what it is.
 func TestH01_ReservationRefused(t *testing.T) {
 	for _, status := range []string{"Faulted", "Occupied", "Rejected", "Unavailable"} {
 		b, c := site2(t)

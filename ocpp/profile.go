@@ -46,7 +46,7 @@ func (p Profile) Check(evse int) error {
 }
 
 // checkPlace holds a profile to what its purpose allows (1.6 section 5.16;
-// 2.0.1 K01.FR.03, K01.FR.16, K01.FR.38).
+// 2.0.1 K01.FR.38 and the purposes of part 2).
 func (p Profile) checkPlace(evse int) error {
 	switch p.Purpose {
 	case StationMax:
@@ -116,7 +116,7 @@ func Tenths(n int64) json.Number {
 }
 
 // Check refuses a list that a charger would refuse, and one that says two things
-// of one credential (2.0.1 D01.FR.13; both versions compare without case). Its
+// of one credential (2.0.1 D01; both versions compare without case). Its
 // error wraps [ErrCommand] and tells no token.
 func (c SendList) Check() error {
 	if c.Version < 1 || c.Version > math.MaxInt32 {

@@ -109,13 +109,13 @@ func (d Dialect) carried(t holdfast.Token) (idToken, bool) {
 }
 
 // A listed is AuthorizationData. Without idTokenInfo it is taken off the list
-// (D01.FR.16).
+// (D01).
 type listed struct {
 	Token idToken      `json:"idToken"`
 	Info  *idTokenInfo `json:"idTokenInfo,omitempty"`
 }
 
-// sendList: a full list without entries empties the charger's (D01.FR.04).
+// sendList: a full list without entries empties the charger's (D01).
 func (d Dialect) sendList(c ocpp.SendList) ([]byte, error) {
 	if err := c.Check(); err != nil {
 		return nil, err

@@ -105,7 +105,7 @@ type certificateStatus struct {
 }
 
 // chainStatus says of each certificate that its status could not be found: no
-// authority is asked here (M06).
+// authority is asked here.
 func chainStatus(o ocpp.Object) []byte {
 	var out struct {
 		List []certificateStatus `json:"certificateStatus"`
