@@ -32,6 +32,7 @@ type native struct {
 	due     int64 // mono ms of the next step
 	checked int64 // mono ms + 1 of the last whole round
 	asked   int   // of the rows, how many were asked for
+	few     bool  // it takes one question at a time
 	again   bool  // the settings are being read back after a change
 	have    map[string]string
 	set     []int             // rows still to set
@@ -158,8 +159,11 @@ func (g *Gateway) nativeCall(c *conn, cmd ocpp.Command) bool {
 
 // keys returns the next settings to ask for.
 func (n *native) keys(v ocpp.Version) (keys []string) {
-	rows := nativeRows(v)
-	for _, r := range rows[n.asked:min(n.asked+NativeKeysPerCall, len(rows))] {
+	rows, most := nativeRows(v), NativeKeysPerCall
+	if n.few {
+		most = 1
+	}
+	for _, r := range rows[n.asked:min(n.asked+most, len(rows))] {
 		keys = append(keys, r.key)
 	}
 	return keys
@@ -229,8 +233,13 @@ func (g *Gateway) nativeAnswered(c *conn, k call, out ocpp.Outcome) {
 }
 
 // wasRead notes settings under the names of the table, however the charger
-// spells them: both versions compare them without case.
+// spells them: both versions compare them without case. A charger that answers
+// many questions with an error is asked one by one.
 func (n *native) wasRead(cmd ocpp.GetConfig, out ocpp.Outcome) {
+	if strings.HasPrefix(out.Status, "Error:") && len(cmd.Keys) > 1 {
+		n.few = true
+		return
+	}
 	n.asked += len(cmd.Keys)
 	for _, said := range slices.Sorted(maps.Keys(out.Values)) {
 		for _, key := range cmd.Keys {

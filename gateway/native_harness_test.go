@@ -23,6 +23,8 @@ type device struct {
 	list     map[string]entry  // by token
 	version  int               // -1: no lists here (1.6)
 	most     int               // entries that fit; 0: any number
+	piece    int               // entries that fit into one message; 0: any number
+	keys     int               // settings that may be asked for in one message; 0: any number
 	deaf     string            // action that is never answered
 	refuse   map[string]string // action -> CALLERROR code
 	cleared  int               // times that the cache was cleared
@@ -93,8 +95,12 @@ func (d *device) answer() (said bool) {
 		if f.Type != ocpp.Call || f.Action == d.deaf {
 			continue
 		}
-		reply := fmt.Sprintf(`[4,%q,%q,"no",{}]`, f.ID, d.refuse[f.Action])
-		if d.refuse[f.Action] == "" {
+		code := d.refuse[f.Action]
+		if d.keys > 0 && strings.Count(string(f.Payload), "Offline") > d.keys {
+			code = "InternalError"
+		}
+		reply := fmt.Sprintf(`[4,%q,%q,"no",{}]`, f.ID, code)
+		if code == "" {
 			out, err := json.Marshal(d.do(f.Action, f.Payload))
 			if err != nil {
 				d.b.t.Fatal(err)
@@ -232,7 +238,7 @@ func (d *device) send(payload []byte) string {
 		}
 		next[token] = entry{i.Status, i.ExpiryDate + i.CacheExpiryDateTime, i.ParentIDTag}
 	}
-	if d.most > 0 && len(next) > d.most {
+	if d.most > 0 && len(next) > d.most || d.piece > 0 && len(in.List) > d.piece {
 		return "Failed"
 	}
 	d.list, d.version = next, version

@@ -26,6 +26,7 @@ type nativeList struct {
 	sent     int   // entries that the charger has taken of this update
 	version  int32 // of the last piece that it took
 	capacity int   // entries that it has shown to take at most; 0 not known
+	piece    int   // entries of one message, at most: more were refused; 0 not known
 	refused  int   // versions refused in a row
 	tries    int   // failures in a row
 	retry    int64 // mono ms before which it is left alone
@@ -344,6 +345,9 @@ func (n *native) chunk() int {
 	if v, err := strconv.Atoi(n.have[keyChunkBytes2]); err == nil && v > 0 {
 		most = min(most, v/NativeEntryBytes)
 	}
+	if n.list.piece > 0 {
+		most = min(most, n.list.piece)
+	}
 	return max(most, 1)
 }
 
@@ -376,6 +380,9 @@ func (g *Gateway) listSent(c *conn, n *native, out ocpp.Outcome) {
 		g.listRecord(c, n, record.ListPartial, l.version, clip(out.Status))
 		g.listDone(c, n)
 	default:
+		if size := len(l.pieces[0].Entries); size > 1 && out.Status != "Timeout" {
+			l.piece = size / 2 // it may be the length of the message that it cannot take
+		}
 		g.listFailed(c, n, out.Status)
 	}
 }

@@ -317,6 +317,27 @@ func TestNativeListRefused_D01FR12(t *testing.T) {
 	})
 }
 
+// TestNativeSmallChargers: a charger that takes less in one message than the
+// gateway tries, and does not say so, is asked and told in smaller pieces.
+func TestNativeSmallChargers(t *testing.T) {
+	for version, settings := range map[string]func() map[string]string{"ocpp1.6": settings16, "ocpp2.0.1": settings2} {
+		var tokens []string
+		for i := range 12 {
+			tokens = append(tokens, fmt.Sprintf("CARD%02d", i))
+		}
+		b := prepared(t, tokens...)
+		set := settings()
+		delete(set, "SendLocalListMaxLength")
+		delete(set, "LocalAuthListCtrlr.ItemsPerMessage")
+		d := b.native("CP1", version, set)
+		d.keys, d.piece = 1, 3
+		b.live(1800, d)
+		if s := b.charger("CP1"); s.Verdict != gateway.NativeReady || len(d.list) != 12 {
+			t.Errorf("%s: %+v, the list has %d entries", version, s, len(d.list))
+		}
+	}
+}
+
 // TestNativeListWaitsForItsTokens: without the values of its tokens a list is
 // not written: an empty one would lock out the drivers whom the charger knows.
 func TestNativeListWaitsForItsTokens(t *testing.T) {
