@@ -167,6 +167,11 @@ func TestNativeListFollowsTheSite_D01(t *testing.T) {
 			if d.cleared != cleared {
 				t.Error("a cache that is off was cleared")
 			}
+			for _, c := range bodies[*record.CommandSent](b) {
+				if c.Action != "TriggerMessage" {
+					t.Errorf("%s is a record of its own", c.Action)
+				}
+			}
 			seen := map[int32]bool{}
 			for _, l := range bodies[*record.ChargerList](b) {
 				if l.Outcome == record.ListSending {
@@ -282,6 +287,14 @@ func TestNativeListRefused_D01FR12(t *testing.T) {
 		if s := b.charger("CP1"); s.List != record.ListFailed || s.Verdict != gateway.NativeNotReady || n < 4 || n > 16 {
 			t.Errorf("%d tries in a day, %+v", n, s)
 		}
+		used := map[int]bool{}
+		for _, f := range b.commands(d.conn, "SendLocalList") {
+			var in struct{ ListVersion int }
+			if err := json.Unmarshal(f.Payload, &in); err != nil || used[in.ListVersion] {
+				t.Errorf("version %d was used twice (%v)", in.ListVersion, err)
+			}
+			used[in.ListVersion] = true
+		}
 		delete(d.refuse, "SendLocalList")
 		d.most = 0
 		b.live(7*3600, d)
@@ -315,6 +328,65 @@ func TestNativeListRefused_D01FR12(t *testing.T) {
 			t.Errorf("version %d holds %s", d.version, d.holds())
 		}
 	})
+}
+
+// TestNativeListWhoseAnswerWasLost: the charger has the list and the gateway
+// died before it heard so. Its version says so: the same list does not go again.
+func TestNativeListWhoseAnswerWasLost(t *testing.T) {
+	b := prepared(t, "CARD1", "CARD2")
+	d := b.native("CP1", "ocpp1.6", settings16())
+	d.deaf = "SendLocalList"
+	b.live(20, d)
+	sent := b.commands(d.conn, "SendLocalList")
+	if len(sent) != 1 || d.send(sent[0].Payload) != "Accepted" { // it takes the list; its answer does not come
+		t.Fatalf("%d messages", len(sent))
+	}
+	b.crash()
+	b.online()
+	b.given("CARD1", "CARD2")
+	d.deaf = ""
+	d.reconnect("CP1")
+	b.live(60, d)
+	if s := b.charger("CP1"); s.Verdict != gateway.NativeReady || s.List != record.ListInstalled || d.fulls != 1 {
+		t.Errorf("%+v after %d full lists", s, d.fulls)
+	}
+}
+
+// TestNativeCacheIsCleared: where chargers remember verdicts, they forget them
+// when somebody has lost a right, and not when somebody got one.
+func TestNativeCacheIsCleared_C11(t *testing.T) {
+	b := newBench(t)
+	b.wants(gateway.NativeConfig{Cache: true})
+	b.installed(1, "CARD1", "CARD2")
+	b.online()
+	b.given("CARD1", "CARD2")
+	d := b.native("CP1", "ocpp2.0.1", settings2())
+	b.live(60, d)
+	if d.settings["AuthCacheCtrlr.Enabled"] != "true" {
+		t.Error("the cache was switched off")
+	}
+	cleared := d.cleared
+	b.online()
+	b.installed(2, "CARD1", "CARD2", "CARD3")
+	b.given("CARD1", "CARD2", "CARD3")
+	b.live(60, d)
+	if d.cleared != cleared || d.holds() != "CARD1 CARD2 CARD3" {
+		t.Errorf("a new driver: cleared %d times, holds %s", d.cleared-cleared, d.holds())
+	}
+	b.online()
+	b.installed(3, "CARD1", "CARD3")
+	b.given("CARD1", "CARD3")
+	b.live(60, d)
+	if d.cleared != cleared+1 || d.holds() != "CARD1 CARD3" {
+		t.Errorf("a driver less: cleared %d times, holds %s", d.cleared-cleared, d.holds())
+	}
+	b.online()
+	b.installed(4, "CARD1", "CARD3:revoked")
+	b.given("CARD1", "CARD3")
+	b.live(60, d)
+	if d.cleared != cleared+2 || d.holds() != "CARD1 CARD3:Blocked" {
+		t.Errorf("a revoked driver: cleared %d times, holds %s", d.cleared-cleared, d.holds())
+	}
 }
 
 // TestNativeSmallChargers: a charger that takes less in one message than the
