@@ -96,12 +96,12 @@ func clip(s string) string {
 // power.failsafe tell of.
 func (k call) quiet() bool {
 	_, trigger := k.command.(ocpp.Trigger)
-	return k.native || k.duty != nil && k.duty.quiet || trigger && k.directive == ""
+	return k.native != 0 || k.duty != nil && k.duty.quiet || trigger && k.directive == ""
 }
 
 // answered draws the consequences of a command's outcome.
 func (g *Gateway) answered(c *conn, k call, out ocpp.Outcome, detail string) {
-	if k.native {
+	if k.native != 0 {
 		g.nativeAnswered(c, k, out)
 		return
 	}

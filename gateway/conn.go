@@ -42,7 +42,7 @@ type call struct {
 	command   ocpp.Command
 	directive string
 	session   holdfast.SessionID // the session that it is about, if any
-	native    bool               // of the preparation for a time without us; see nativeAnswered
+	native    int                // of the preparation for a time without us: its round, from 1; see nativeAnswered
 	duty      *duty              // of the power rules: what its answer means to them
 }
 
@@ -87,7 +87,7 @@ func (g *Gateway) connected(in Connected) {
 		// It will boot, or believes that it has: then ask it who it is.
 		g.command(c, call{command: ocpp.Trigger{Message: "BootNotification"}})
 	}
-	g.nativeConnected(c.charger)
+	g.nativeConnected(c)
 	for _, ses := range g.state.running(c.charger) {
 		g.askStill(c, ses)
 		g.command(c, call{command: ocpp.Trigger{Message: "MeterValues", EVSE: ses.EVSE()}, session: ses.ID})

@@ -28,6 +28,8 @@ type natives struct {
 
 // A native is one charger's round of preparation.
 type native struct {
+	version ocpp.Version // that it spoke last
+	round   int          // counts rounds, from 1: an answer to an older one says nothing any more
 	step    nativeStep
 	due     int64 // mono ms of the next step
 	checked int64 // mono ms + 1 of the last whole round
@@ -70,6 +72,7 @@ func (g *Gateway) nativeOf(id holdfast.ChargerID) *native {
 
 // begin starts a round from its first step.
 func (n *native) begin(due int64) {
+	n.round++
 	n.step, n.due, n.asked, n.again = nativeRead, due, 0, false
 	n.have, n.tried, n.answers, n.restart, n.set = map[string]string{}, map[string]bool{}, map[string]string{}, map[string]bool{}, nil
 	n.list.pieces = nil
@@ -77,15 +80,17 @@ func (n *native) begin(due int64) {
 
 // nativeConnected begins a round on a new connection. A charger that only lost
 // its connection still has what it had; its list is compared all the same.
-func (g *Gateway) nativeConnected(id holdfast.ChargerID) {
-	if g.cfg.native(id).Mode == NativeOff {
+func (g *Gateway) nativeConnected(c *conn) {
+	if g.cfg.native(c.charger).Mode == NativeOff {
 		return
 	}
-	n, due := g.nativeOf(id), g.now.Mono+NativeSettleMillis
-	if n.checked != 0 && g.now.Mono-n.checked < NativeRecheckMillis {
+	n, due := g.nativeOf(c.charger), g.now.Mono+NativeSettleMillis
+	if n.version == c.dialect.Version() && n.checked != 0 && g.now.Mono-n.checked < NativeRecheckMillis {
+		n.round++
 		n.step, n.due, n.list.pieces = nativeAsk, due, nil
 		return
 	}
+	n.version, n.checked = c.dialect.Version(), 0
 	n.begin(due)
 }
 
@@ -154,7 +159,7 @@ func (g *Gateway) nativeStep(c *conn, n *native) bool {
 }
 
 func (g *Gateway) nativeCall(c *conn, cmd ocpp.Command) bool {
-	return g.command(c, call{command: cmd, native: true})
+	return g.command(c, call{command: cmd, native: g.nativeOf(c.charger).round})
 }
 
 // keys returns the next settings to ask for.
@@ -207,8 +212,8 @@ func (n *native) differing(v ocpp.Version, w wanted) (rows []int) {
 // is left alone for a while.
 func (g *Gateway) nativeAnswered(c *conn, k call, out ocpp.Outcome) {
 	n := g.natives.chargers[c.charger]
-	if n == nil || g.chargers[c.charger] != c {
-		return // the newer connection has begun again
+	if n == nil || g.chargers[c.charger] != c || k.native != n.round {
+		return // a newer connection or a boot has begun again
 	}
 	if out.Status == "Disconnected" {
 		n.list.fail(g.now.Mono)

@@ -389,6 +389,37 @@ func TestNativeCacheIsCleared_C11(t *testing.T) {
 	}
 }
 
+// TestNativeBootAtAnyMoment: a charger that boots, or reconnects, in the middle
+// of a round, between a question and its answer, gets ready all the same.
+func TestNativeBootAtAnyMoment(t *testing.T) {
+	for _, again := range []string{"boot", "reconnect", "cut"} {
+		for at := range 30 {
+			b := prepared(t, "CARD1", "CARD2", "CARD3", "CARD4", "CARD5", "CARD6")
+			d := b.native("CP1", "ocpp1.6", settings16())
+			for i := 0; len(b.sent[d.conn]) < at+2 && i < 200; i++ {
+				b.pass(500)
+				b.step(gateway.Tick{})
+				if len(b.sent[d.conn]) < at+2 {
+					d.answer()
+				}
+			}
+			switch again { // its answer comes after this, or never
+			case "boot":
+				d.boot()
+			case "reconnect":
+				d.reconnect("CP1")
+			case "cut":
+				b.step(gateway.Disconnected{Conn: d.conn})
+				d.reconnect("CP1")
+			}
+			b.live(600, d)
+			if s := b.charger("CP1"); s.Verdict != gateway.NativeReady || len(d.list) != 6 {
+				t.Errorf("%s after %d messages: %+v, %s", again, at, s, d.holds())
+			}
+		}
+	}
+}
+
 // TestNativeSmallChargers: a charger that takes less in one message than the
 // gateway tries, and does not say so, is asked and told in smaller pieces.
 func TestNativeSmallChargers(t *testing.T) {
