@@ -63,7 +63,7 @@ func (d directiveDoc) put(tx Tx) error {
 
 // queue gives d an id and stores it.
 func (p *Plane) queue(tx Tx, now holdfast.UnixMilli, by string, d directiveDoc) (string, error) {
-	if d.Kind == uplink.InstallList || d.Kind == uplink.InstallTariff { // one of each at most waits, and it has to get there
+	if d.Kind == uplink.InstallList || d.Kind == uplink.InstallTariff || d.Kind == uplink.InstallLimits { // one of each at most waits, and it has to get there
 		return p.enqueue(tx, now, by, d)
 	}
 	waiting, err := tx.Count(KindDirective, Fields{"gateway": string(d.Gateway), "pending": "1"})

@@ -130,6 +130,7 @@ const (
 	logRevoked   = "token.revoked"
 	logErased    = "token.erased"
 	logTariff    = "tariff.put"
+	logLimits    = "limits.put"
 	logGrant     = "grant.issued"
 	logDirective = "directive.queued"
 	logSlice     = "slice.received"

@@ -231,6 +231,8 @@ func (f *fold) fact(st *stream, pos holdfast.Pos, r record.Record) error {
 		return f.link(r.At, b)
 	case *record.DirectiveDone:
 		return f.done(b)
+	case *record.PowerLimit:
+		return f.power(r.At, b)
 	case *record.SegmentQuarantined:
 		return f.gap(pos, b)
 	case *record.StatementInstalled:

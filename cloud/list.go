@@ -124,5 +124,8 @@ func (p *Plane) reinstall(tx Tx, now holdfast.UnixMilli, gw gatewayDoc) error {
 	if err := p.freshList(tx, now, gw.ID); err != nil {
 		return err
 	}
+	if err := p.reinstallLimits(tx, now, gw); err != nil {
+		return err
+	}
 	return p.reinstallTariffs(tx, now, gw)
 }

@@ -49,6 +49,11 @@ type Contact struct {
 	Since    holdfast.Instant   `json:"since,omitzero"`  // of that, by the gateway's clock
 	Backlog  uint64             `json:"backlog"`         // evidence records that its last hello announced and the cloud has not received
 	Book     uint64             `json:"book,omitempty"`  // version of the access list whose tokens it was given in clear last; see [Plane.Book]
+
+	PowerLimit  holdfast.Watts   `json:"power_limit_w,omitempty"`    // of the site, in force as last recorded; 0: none is shared
+	PowerMax    holdfast.Watts   `json:"power_max_w,omitempty"`      // that the site was commissioned for
+	PowerSource string           `json:"power_source,omitempty"`     // of PowerLimit: see docs/power.md
+	PowerAt     holdfast.Instant `json:"power_recorded_at,omitzero"` // by the gateway's clock
 }
 
 // SilentAfterMillis is how long after its last contact a gateway counts as

@@ -158,6 +158,7 @@ const (
 	KindTokenAt    Kind = "tokenat"    // a token's hash at a site
 	KindTariff     Kind = "tariff"     // a version of a tariff
 	KindTariffAt   Kind = "tariffat"   // its statement for a site
+	KindLimits     Kind = "limits"     // a site's limit schedule
 	KindGrant      Kind = "grant"      // a grant
 	KindList       Kind = "list"       // a site's access list
 	KindDirective  Kind = "directive"  // a directive
@@ -175,7 +176,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindSite, KindCode, KindGateway, KindStream, KindCheckpoint, KindSlice, KindContact, KindSealKey, KindToken, KindTokenAt,
-		KindTariff, KindTariffAt, KindGrant, KindList, KindDirective, KindSession, KindPlace, KindCDR, KindEntry, KindException,
+		KindTariff, KindTariffAt, KindLimits, KindGrant, KindList, KindDirective, KindSession, KindPlace, KindCDR, KindEntry, KindException,
 		KindBalance, KindTotal, KindAnswer,
 	}
 }

@@ -232,7 +232,7 @@ func (g *Gateway) limitNow() power.Level {
 	}
 	g.readSchedule()
 	l := p.site.Limit(p.schedule, power.Clock{Now: g.now.Wall, Quality: g.now.Quality, Floor: g.state.Access.Floor(g.now)})
-	b := &record.PowerLimit{Unit: string(p.site.Unit), Level: int64(l.Level), Watts: p.site.ToWatts(l.Level), Source: string(l.Source)}
+	b := &record.PowerLimit{Unit: string(p.site.Unit), Level: int64(l.Level), Watts: p.site.ToWatts(l.Level), Source: string(l.Source), Max: p.site.ToWatts(p.site.Max)}
 	if p.schedule != nil {
 		b.Version = p.schedule.Version
 	}

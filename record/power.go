@@ -10,6 +10,7 @@ type PowerLimit struct {
 	Level   int64          `json:"level"` // in Unit: W, or tenths of A per phase
 	Watts   holdfast.Watts `json:"w"`     // what that is on the whole site
 	Source  string         `json:"source"`
+	Max     holdfast.Watts `json:"max_w,omitempty"`   // that the site was commissioned for
 	Version uint64         `json:"version,omitempty"` // of the limit schedule; 0 none
 }
 

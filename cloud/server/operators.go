@@ -97,6 +97,10 @@ func (s *Server) siteRoutes(r *routes) {
 		doc:      "a further one-time code, answered as above; earlier ones that were not used stop working"}, s.newCode)
 	handle(r, route{at: "GET /v1/sites/{site}/list", name: "sites.access_list", problems: []ProblemKind{kindNotFound},
 		doc: "the access list as it is signed for the gateway (COSE_Sign1, base64)"}, s.accessList)
+	handle(r, route{at: "GET /v1/sites/{site}/limits", name: "sites.limits.show", problems: []ProblemKind{kindNotFound},
+		doc: "the site's power limit schedule ([power.md](power.md)); version 0 when none was set"}, s.limits)
+	replace(r, route{at: "PUT /v1/sites/{site}/limits", name: "sites.limits", limit: tariffBody, example: exampleLimits(), problems: []ProblemKind{kindNotFound},
+		doc: "set the site's power limit schedule: signed, and obeyed with or without a link"}, s.limits, s.putLimits)
 	handle(r, route{at: "GET /v1/sites/{site}/policy", name: "sites.policy.show", problems: []ProblemKind{kindNotFound},
 		doc: "how the site decides when nobody can be asked ([access.md](access.md)); a field that is missing is its default"}, s.policy)
 	replace(r, route{at: "PUT /v1/sites/{site}/policy", name: "sites.policy", limit: smallBody, example: access.Policy{TokenCap: 50_000_000, SiteCap: 500_000_000}, problems: []ProblemKind{kindNotFound},

@@ -73,6 +73,7 @@ func rootCommand() *cobra.Command {
 		gatewaysCommand(),
 		tokensCommand(),
 		tariffsCommand(),
+		limitsCommand(),
 		grantsCommand(),
 		sessionsCommand(),
 		cdrsCommand(),

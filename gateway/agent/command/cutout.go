@@ -15,6 +15,9 @@ func cutOutCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cutout",
 		Short: "Release the safety cut-out",
+		Long: `The safety cut-out stops all energy on the site when its input says so, and
+latches. "status" shows it; "cutout release" lets sessions start again.`,
+		Args: cobra.NoArgs,
 	}
 	c.AddCommand(releaseCommand())
 	return c
