@@ -149,6 +149,9 @@ func (g *Gateway) watchOutlets() {
 			g.vacated(o, ses)
 		}
 		o.Floor, o.Steerable = g.floor(o), g.chargers[o.key.charger] != nil
+		if o.Safe = o.Floor; p.shared {
+			o.Safe = min(o.Floor, g.cfg.failSafe(o.key.charger))
+		}
 		if ses == nil {
 			continue
 		}

@@ -16,6 +16,7 @@ type Outlet struct {
 	EVSE    int
 
 	Floor Level // with no order in force: the acknowledged fail-safe, or the rating
+	Safe  Level // the fail-safe that it has or should have: no set-point is shared out below it
 	Min   Level // below it a session is paused
 	Want  Level // the most that the session may have: the rating, or its own cap
 
@@ -31,7 +32,7 @@ type Outlet struct {
 
 // Idle returns an outlet without a session.
 func Idle(charger holdfast.ChargerID, evse int, floor, least Level) Outlet {
-	return Outlet{Charger: charger, EVSE: evse, Floor: floor, Min: least, Acked: None, Flying: None, Doubt: None}
+	return Outlet{Charger: charger, EVSE: evse, Floor: floor, Safe: floor, Min: least, Acked: None, Flying: None, Doubt: None}
 }
 
 // Bound is the most that the outlet may draw now.
@@ -162,7 +163,11 @@ func fill(left Level, outlets []Outlet, admitted []int, out []Level) {
 		}
 	}
 	for _, i := range admitted {
-		out[i] = min(outlets[i].Want, at(&outlets[i], low))
+		o := &outlets[i]
+		out[i] = min(o.Want, max(o.Safe, low, min(o.Min, o.Want)))
+		if left < 0 { // what may be drawn unasked is too much already
+			out[i] = min(o.Want, o.Safe)
+		}
 	}
 }
 
