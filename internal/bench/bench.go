@@ -109,12 +109,13 @@ func (r *Run) Count(full, small int) int {
 
 // A Result is what one benchmark gave.
 type Result struct {
-	Name    string   `json:"name"`
-	About   string   `json:"about"`
-	Figures []Figure `json:"figures"`
-	Profile string   `json:"profile,omitempty"` // when an aim was missed
-	Load    string   `json:"load"`              // load averages as it began
-	Seconds float64  `json:"seconds"`
+	Name    string    `json:"name"`
+	About   string    `json:"about"`
+	Figures []Figure  `json:"figures"`
+	Profile string    `json:"profile,omitempty"` // when an aim was missed
+	At      time.Time `json:"at"`                // when it began
+	Load    string    `json:"load"`              // load averages as it began
+	Seconds float64   `json:"seconds"`
 }
 
 // Missed lists the figures whose aim is missed.
@@ -150,7 +151,7 @@ func Measure(ctx context.Context, o Options) (out []Result, err error) {
 		if r.Dir, err = os.MkdirTemp(o.Dir, "holdfast-bench-"); err != nil {
 			return out, fmt.Errorf("working directory: %w", err)
 		}
-		res := Result{Name: b.Name, About: b.About, Load: loadAverage()}
+		res := Result{Name: b.Name, About: b.About, At: time.Now(), Load: loadAverage()}
 		began := time.Now()
 		err := b.Run(r)
 		res.Seconds, res.Figures = time.Since(began).Seconds(), r.figures

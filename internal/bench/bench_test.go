@@ -81,3 +81,22 @@ func TestChoose(t *testing.T) {
 		t.Errorf("an unknown name: %v, want an error that lists the known ones", err)
 	}
 }
+
+// A run of some benchmarks keeps the figures of the others, in their order.
+func TestMerge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "benchmarks.json")
+	if err := (&Report{}).Merge(path); err != nil {
+		t.Fatalf("without a former report: %v", err)
+	}
+	old := Report{Results: []Result{{Name: "calls", Seconds: 1}, {Name: "binary", Seconds: 1}, {Name: "gone"}}}
+	if err := old.WriteJSON(path); err != nil {
+		t.Fatal(err)
+	}
+	r := Report{Results: []Result{{Name: "calls", Seconds: 2}}}
+	if err := r.Merge(path); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Results) != 2 || r.Results[0].Name != "binary" || r.Results[1].Name != "calls" || r.Results[1].Seconds != 2 {
+		t.Errorf("merged: %+v", r.Results)
+	}
+}

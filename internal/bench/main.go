@@ -55,6 +55,7 @@ func measure(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&o.Bins, "bin", "bin", "directory of holdfast and holdfast-gateway")
 	f.BoolVar(&o.Smoke, "smoke", false, "a moment of each: shows that it works and measures nothing")
 	f.BoolVar(&o.Keep, "keep", false, "leave logs and data where they are")
+	merge := f.Bool("merge", false, "keep what the JSON report has of the benchmarks that do not run now")
 	asJSON := f.String("json", "", "write the report as JSON to this file")
 	doc := f.String("doc", "", "write the report into this document's generated part")
 	if err := f.Parse(args); err != nil {
@@ -69,6 +70,11 @@ func measure(ctx context.Context, args []string, out io.Writer) error {
 	report.Results, err = Measure(ctx, o)
 	if err != nil {
 		return err
+	}
+	if *merge {
+		if err := report.Merge(*asJSON); err != nil {
+			return err
+		}
 	}
 	if *asJSON != "" {
 		if err := report.WriteJSON(*asJSON); err != nil {

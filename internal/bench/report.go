@@ -2,8 +2,10 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +22,33 @@ const (
 	docBegin = "<!-- figures -->\n"
 	docEnd   = "<!-- end -->"
 )
+
+// Merge takes over what the report at path has of benchmarks that this one has
+// not run. A report that is not there has nothing.
+func (r *Report) Merge(path string) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	old := Report{}
+	if err == nil {
+		err = json.Unmarshal(b, &old)
+	}
+	if err != nil {
+		return fmt.Errorf("the former report: %w", err)
+	}
+	var all []Result
+	for _, b := range All() {
+		named := func(res Result) bool { return res.Name == b.Name }
+		if i := slices.IndexFunc(r.Results, named); i >= 0 {
+			all = append(all, r.Results[i])
+		} else if i := slices.IndexFunc(old.Results, named); i >= 0 {
+			all = append(all, old.Results[i])
+		}
+	}
+	r.Results = all
+	return nil
+}
 
 // WriteJSON writes the report to path.
 func (r *Report) WriteJSON(path string) error {
@@ -62,7 +91,7 @@ func (r *Report) Markdown() string {
 				fmt.Fprintf(&b, "\n%s: %s\n", f.Name, f.Note)
 			}
 		}
-		fmt.Fprintf(&b, "\nIt took %.0f s; load averages as it began: %s.\n", res.Seconds, res.Load)
+		fmt.Fprintf(&b, "\nBegun %s, took %.0f s; load averages as it began: %s.\n", res.At.UTC().Format("2006-01-02 15:04"), res.Seconds, res.Load)
 		if res.Profile != "" {
 			fmt.Fprintf(&b, "\nProfile, because an aim was missed:\n\n```\n%s\n```\n", strings.TrimSpace(res.Profile))
 		}
