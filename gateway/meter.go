@@ -94,6 +94,17 @@ type timedReading struct {
 	when *record.ChargerTime
 }
 
+// before reports whether r was taken before another that came before it: a
+// charger that was cut off sends what waits in its queue beside what is new. The
+// gateway's own clock decides where it knows both; a charger's may have been set
+// back in between.
+func (r timedReading) before(o *timedReading) bool {
+	if r.when.Known() && o.when.Known() && r.when.At.Boot == o.when.At.Boot {
+		return r.when.At.Mono < o.when.At.Mono
+	}
+	return r.At.Plausible() && o.At.Plausible() && r.At < o.At
+}
+
 // watchMeter follows the register of a running session. The readings of a stop
 // pass through it too, before the end is written.
 func (g *Gateway) watchMeter(m message, ses *Session, in []holdfast.Reading) {
@@ -119,7 +130,7 @@ func (g *Gateway) watchMeter(m message, ses *Session, in []holdfast.Reading) {
 func (g *Gateway) register(id holdfast.ChargerID, ses *Session, l *live, r timedReading) {
 	last, known := ses.Meter.Last()
 	if l.reading != nil {
-		if *r.Register < *l.reading.Register && !isLive(r.when) && r.At.Plausible() && l.reading.At.Plausible() && r.At < l.reading.At {
+		if *r.Register < *l.reading.Register && r.before(l.reading) {
 			return // a late sample: what came after it counts
 		}
 		last, known = *l.reading.Register, true
