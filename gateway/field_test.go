@@ -405,3 +405,26 @@ func TestLenientSite(t *testing.T) {
 		}
 	}
 }
+
+// The gateway was killed in a session. The charger answers a trigger with what
+// the meter says now, and then sends the sample that waited for the connection:
+// it is late, and no fall of the register. Seed 1 of the demo billed 28 Wh twice.
+func TestQueuedSampleBehindATriggeredOne_demoSeed1(t *testing.T) {
+	b, c := site16(t)
+	b.call(c, "s1", "StatusNotification", fmt.Sprintf(`{"connectorId":1,"errorCode":"NoError","status":"Preparing","timestamp":%q}`, b.now.Wall))
+	start16(b, c, "m1", "CARD1", 267_220, b.now.Wall.String())
+	tx := b.txID()
+	b.crash()
+	b.pass(60_000)
+	queued := b.now.Wall
+	b.pass(50)
+	c = b.connect("CP1", "ocpp1.6")
+	b.pass(600)
+	meter16(b, c, "v1", 267_318, b.now.Wall.String())
+	meter16(b, c, "v2", 267_290, queued.String())
+	b.pass(60_000)
+	stop16(b, c, "m2", tx, 267_381, b.now.Wall.String())
+	if s := only(b); s.Bill().Energy != 161 || has(doubts(s), session.DoubtRegression) {
+		t.Errorf("billed %v, doubts %v, want 0.161 kWh and none", s.Bill().Energy, doubts(s))
+	}
+}

@@ -235,6 +235,8 @@ func evidenceKinds() []Kind {
 			"The duration is what the charger says, and nothing speaks for it or against it.", Billing, 72, false, []Action{ReRate, Waive, Note}},
 		{EvidDuration, "Time is billed and nobody can say how long the session took.",
 			"Power was away between two unproven clocks, or a clock was set in between: a guess would be billed.", Billing, 24, true, []Action{AcceptMetered, ReRate, Waive, Note}},
+		{"EVID_SEQ_GAP", "A charger skipped numbers in what it says about a transaction.",
+			"It has lost messages of the session, and readings with them; what its registers say is billed all the same.", Operations, 72, false, []Action{Note}},
 		{EvidNoDate, "Neither the charger nor the gateway knew the date.",
 			"A bill needs a day; the records around it may tell which.", Operations, 24, true, look},
 		{"EVID_SIGNATURE", "A checkpoint is not signed with the gateway's key, or belongs to another journal.",
