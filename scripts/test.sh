@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that must hold, from a fresh clone: what `make test` and CI run.
-# Needs Go; installs what else is missing (scripts/setup.sh). About 15 minutes on
+# Needs Go; installs what else is missing (scripts/setup.sh). About 25 minutes on
 # two cores.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
