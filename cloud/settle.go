@@ -161,7 +161,7 @@ func (f *fold) place(id holdfast.SessionID, v ledger.View) (doubts []ledger.Exce
 		return nil, nil, nil
 	}
 	row := key(string(v.Opening.Gateway), string(v.Charger), fmt.Sprint(v.EVSE))
-	at := fmt.Sprintf("%020d/%s", max(int64(v.Order), 0), id)
+	at := fmt.Sprintf("%020d/%s", max(int64(v.Started), 0), id)
 	body, err := json.Marshal(v)
 	if err != nil {
 		return nil, nil, err

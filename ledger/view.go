@@ -20,7 +20,6 @@ type View struct {
 	Running      bool                `json:"running"`
 	Failed       bool                `json:"failed"` // ended without energy in less than session.FailedSeconds: no CDR
 	Started      holdfast.UnixMilli  `json:"started"`
-	Order        holdfast.UnixMilli  `json:"-"`                 // when it began, for its place among the sessions of the EVSE
 	Stopped      holdfast.UnixMilli  `json:"stopped,omitempty"` // 0 while running
 	Quality      holdfast.Quality    `json:"quality"`           // of Started and Stopped as absolute times
 	Seconds      int64               `json:"seconds"`
@@ -41,7 +40,7 @@ type View struct {
 func view(e evidence, s *session.Session, b session.Bill) View {
 	v := View{
 		ID: s.ID, Opening: e.opening.Pos, Charger: s.Charger, EVSE: s.EVSE(), Token: s.Token(),
-		Running: s.Running(), Started: b.Started, Order: s.Order(), Stopped: b.Stopped, Quality: b.Quality,
+		Running: s.Running(), Started: b.Started, Stopped: b.Stopped, Quality: b.Quality,
 		Seconds: b.Seconds, IdleS: b.IdleS, SpanQuality: b.SpanQuality, Energy: s.Meter.Energy(), Spans: s.Meter.Spans,
 		Labels: s.Labels, Records: len(e.items),
 	}

@@ -148,22 +148,6 @@ func (s *Session) over() stamp {
 	return stamp{s.Ended.StoppedAt, s.EndedAt, s.Ended.Time}
 }
 
-// Order is when the session began, for putting the sessions of one EVSE in the
-// order in which they ran: by the gateway's clock where that knows. A claim that
-// stands may be off by as much as [ClaimToleranceMillis], which is longer than
-// some sessions.
-func (s *Session) Order() holdfast.UnixMilli {
-	st := s.over
-	if s.Opened != nil {
-		st = s.began
-	}
-	if t := st().Time; t.Known() && trusted(t.At.Quality) {
-		return t.At.Wall
-	}
-	at, _ := st().moment()
-	return at
-}
-
 // times finds when the session began and ended, and how long it took.
 func (s *Session) times() (b Bill) {
 	if s.Opened == nil {

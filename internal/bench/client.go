@@ -99,10 +99,13 @@ func (p *point) boot(ctx context.Context) error {
 
 func (p *point) authorize(ctx context.Context) error {
 	answer, err := p.call(ctx, "Authorize", fmt.Appendf(nil, `{"idTag":"%s"}`, card(p.i)))
-	if err == nil && bytes.Contains(answer, []byte(`"Accepted"`)) {
-		return nil
+	if err != nil {
+		return fmt.Errorf("charger %d: Authorize: %w", p.i, err)
 	}
-	return fmt.Errorf("charger %d: Authorize was answered with %.200s: %w", p.i, answer, err)
+	if !bytes.Contains(answer, []byte(`"Accepted"`)) {
+		return fmt.Errorf("charger %d: Authorize was answered with %.200s", p.i, answer)
+	}
+	return nil
 }
 
 // startTx starts a transaction on a connector and returns its id.

@@ -30,9 +30,13 @@ type fault struct {
 var faults = map[string][]fault{
 	"sync":    {{calls: "fsync,fdatasync", errno: "EIO", most: 20}},
 	"forever": {{calls: "fsync,fdatasync", errno: "EIO", forever: []string{"3+", "9+", "14+"}}},
-	"space":   {{calls: "pwrite64", errno: "ENOSPC", most: 16}},
+	"space": {
+		{calls: "pwrite64", errno: "ENOSPC", most: 16},
+		{calls: "pwrite64", errno: "ENOSPC", paths: []string{"evidence/head.tmp"}, most: 1},
+	},
 	"names": {
 		{calls: "/^rename", errno: "EIO", most: 8},
+		{calls: "/^rename", errno: "EIO", paths: []string{"evidence/head.tmp"}, most: 1},
 		{calls: "write", errno: "ENOSPC", paths: []string{"boot.tmp"}, most: 1},
 		{calls: "pwrite64", errno: "ENOSPC", paths: []string{"snapshots/snap.tmp"}, most: 1},
 		{calls: "fdatasync", errno: "EIO", paths: []string{"snapshots/snap.tmp"}, most: 1},
