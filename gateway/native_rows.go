@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -72,7 +73,7 @@ func within(least, most, set func(wanted) int) func(string, wanted) string {
 
 func number(n int) func(wanted) int { return func(wanted) int { return n } }
 
-const anyInt = 1 << 31
+const anyInt = math.MaxInt32 // the most that OCPP's integers hold
 
 // The settings that the core itself looks at.
 const (

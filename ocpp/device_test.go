@@ -132,7 +132,7 @@ func TestSendList_D01(t *testing.T) {
 			`SendLocalList {"listVersion":4,"localAuthorizationList":[{"idTag":"CARD1","idTagInfo":{"status":"Accepted","expiryDate":"2026-05-04T10:00:00.000Z","parentIdTag":"FLEET"}},{"idTag":"CARD2"}],"updateType":"Differential"}`,
 			`SendLocalList {"localAuthorizationList":[{"idToken":{"idToken":"CARD1","type":"ISO14443"},"idTokenInfo":{"status":"Accepted","cacheExpiryDateTime":"2026-05-04T10:00:00.000Z","groupIdToken":{"idToken":"FLEET","type":"Central"}}},{"idToken":{"idToken":"CARD2","type":"ISO14443"}}],"versionNumber":4,"updateType":"Differential"}`}},
 		{ocpp.SendList{Version: 0, Full: true}, want{`!`, `!`}},
-		{ocpp.SendList{Version: 1 << 31, Full: true}, want{`!`, `!`}},
+		{ocpp.SendList{Version: past(), Full: true}, want{`!`, `!`}},
 		{ocpp.SendList{Version: 1}, want{`!`, `!`}},
 		{ocpp.SendList{Version: 1, Full: true, Entries: []ocpp.ListEntry{{Token: card, Remove: true}}}, want{`!`, `!`}},
 		{ocpp.SendList{Version: 1, Full: true, Entries: []ocpp.ListEntry{{Status: ocpp.AuthAccepted}}}, want{`!`, `!`}},
@@ -173,7 +173,7 @@ func TestSetProfile_K01(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(*ocpp.SetProfile){
 		"no id":               func(c *ocpp.SetProfile) { c.Profile.ID = 0 },
-		"id over 32 bits":     func(c *ocpp.SetProfile) { c.Profile.ID = math.MaxInt32 + 1 },
+		"id over 32 bits":     func(c *ocpp.SetProfile) { c.Profile.ID = past() },
 		"stack level":         func(c *ocpp.SetProfile) { c.Profile.StackLevel = ocpp.MaxStackLevel + 1 },
 		"negative level":      func(c *ocpp.SetProfile) { c.Profile.StackLevel = -1 },
 		"no unit":             func(c *ocpp.SetProfile) { c.Profile.Unit = "" },
@@ -196,7 +196,7 @@ func TestSetProfile_K01(t *testing.T) {
 		"a limit below 0":       func(c *ocpp.SetProfile) { c.Profile.Periods = []ocpp.Period{{Limit: -1}} },
 		"a limit of 10 kA":      func(c *ocpp.SetProfile) { c.Profile.Periods = []ocpp.Period{{Limit: ocpp.MaxLevelA + 1}} },
 		"four phases":           func(c *ocpp.SetProfile) { c.Profile.Periods = []ocpp.Period{{Limit: 1, Phases: 4}} },
-		"start over 32 bits":    func(c *ocpp.SetProfile) { c.Profile.Periods = []ocpp.Period{{}, {StartS: math.MaxInt32 + 1}} },
+		"start over 32 bits":    func(c *ocpp.SetProfile) { c.Profile.Periods = []ocpp.Period{{}, {StartS: past()}} },
 	} {
 		c := ocpp.SetProfile{EVSE: 2, Profile: tx}
 		spoil(&c)
@@ -321,4 +321,12 @@ func TestDeviceEvents(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", payload, ev, err, want)
 		}
 	}
+}
+
+// past is one more than OCPP's integers hold; where int has 32 bits it is
+// negative, and refused there as well.
+func past() int {
+	n := math.MaxInt32
+	n++
+	return n
 }
