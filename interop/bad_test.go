@@ -272,9 +272,10 @@ func badFrames16(t *testing.T, s *site) {
 	c := s.open("CP-1", "ocpp1.6")
 	c.send(`[2,"b","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]`)
 	c.read()
-	at := seconds(time.Now())
+	at, still := seconds(time.Now()), s.mark()
 	c.send(fmt.Sprintf(`[2,"s","StartTransaction",{"connectorId":1,"idTag":%q,"meterStart":100,"timestamp":%q}]`, cardA, at.Format(time.RFC3339)))
 	tx := int(c.read()[2].(map[string]any)["transactionId"].(float64))
+	s.sampled(still)
 	before := s.mark()
 	running := s.until("the session", func(r *agent.Report) bool { return len(r.Sessions) == 1 })
 
@@ -326,6 +327,16 @@ func badFrames16(t *testing.T, s *site) {
 	s.balanced(metered{charger: "CP-1", start: 100, stop: 250})
 }
 
+// sampled waits for the sample of a start: it is telemetry, and written with the
+// next tick.
+func (s *site) sampled(m mark) {
+	s.t.Helper()
+	eventually(s.t, "the sample of the start", func() (bool, any) {
+		kinds := s.since(m)
+		return slices.Contains(kinds, "meter.noted"), kinds
+	})
+}
+
 // unchanged fails when something was journaled since m, or the charger or its
 // running session is not as it was.
 func (s *site) unchanged(id string, m mark, before *agent.Report) {
@@ -348,7 +359,7 @@ func badFrames201(t *testing.T, s *site) {
 	c := s.open("CS-1", "ocpp2.0.1")
 	c.send(`[2,"b","BootNotification",{"reason":"PowerUp","chargingStation":{"vendorName":"V","model":"M"}}]`)
 	c.read()
-	at := seconds(time.Now())
+	at, still := seconds(time.Now()), s.mark()
 	event := func(id, kind string, seq int, wh int, extra string) string {
 		return fmt.Sprintf(`[2,%q,"TransactionEvent",{"eventType":%q,"timestamp":%q,"triggerReason":"Authorized","seqNo":%d,"transactionInfo":{"transactionId":"a"},"evse":{"id":1},`+
 			`"meterValue":[{"timestamp":%q,"sampledValue":[{"value":%d,"context":"Transaction.%s"}]}]%s}]`,
@@ -358,6 +369,7 @@ func badFrames201(t *testing.T, s *site) {
 	if got := c.read(); got[0] != 3.0 {
 		t.Fatalf("the start is answered %v", got)
 	}
+	s.sampled(still)
 	before := s.mark()
 	running := s.until("the session", func(r *agent.Report) bool { return len(r.Sessions) == 1 })
 
@@ -404,10 +416,11 @@ func badFrames201(t *testing.T, s *site) {
 func impossibleMessages(t *testing.T, s *site) {
 	s.until("the sockets of others to be gone", func(r *agent.Report) bool { return r.Sockets == 0 })
 	c := s.open("CP-2", "ocpp1.6")
-	at := seconds(time.Now())
+	at, still := seconds(time.Now()), s.mark()
 	c.send(fmt.Sprintf(`[2,"s","StartTransaction",{"connectorId":1,"idTag":%q,"meterStart":100,"timestamp":%q}]`, cardA, at.Format(time.RFC3339)))
 	tx := int(c.read()[2].(map[string]any)["transactionId"].(float64))
 	c.ws.CloseNow()
+	s.sampled(still)
 	before := s.mark()
 
 	for name, m := range map[string]struct {
