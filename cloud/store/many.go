@@ -1,14 +1,11 @@
 package store
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/cloud"
@@ -99,10 +96,7 @@ func (t *sqliteTx) PutAll(k cloud.Kind, docs []cloud.Doc) error { return t.many(
 func (t *sqliteTx) AddAll(k cloud.Kind, docs []cloud.Doc) error { return t.many(k, docs, false) }
 
 func (t *sqliteTx) many(k cloud.Kind, docs []cloud.Doc, replace bool) error {
-	if t.readOnly {
-		return ErrReadOnly
-	}
-	if err := checkAll(k, docs); err != nil {
+	if err := errors.Join(t.write(), checkAll(k, docs)); err != nil {
 		return err
 	}
 	fields := k.Fields()
@@ -125,9 +119,8 @@ func (t *sqliteTx) many(k cloud.Kind, docs []cloud.Doc, replace bool) error {
 			args = append(args, blob(d.Body))
 		}
 		err := t.exec(head+marks(len(part), len(fields)+2)+tail, args...)
-		if taken(err) {
-			err = cloud.ErrExists
-			t.failed = err
+		if t.taken(err) {
+			err = t.fail(cloud.ErrExists)
 		}
 		if err != nil {
 			return fmt.Errorf("put %d of %s, the first %q: %w", len(part), k, part[0].Key, err)
@@ -146,7 +139,7 @@ func (t *sqliteTx) GetAll(k cloud.Kind, keys []string) (out []cloud.Doc, err err
 			args[i] = key
 		}
 		query := `SELECT ` + columns(k) + ` FROM ` + quoted(string(k)) + ` WHERE key IN ` + marks(1, len(part))
-		return t.query(query, args, func(r *sql.Rows) error {
+		return t.query(query, args, func(r row) error {
 			d, err := scanDoc(k, r)
 			out = append(out, d)
 			return err
@@ -166,17 +159,7 @@ func (t *sqliteTx) Known(ids []holdfast.SessionID) (out []holdfast.SessionID, er
 		}
 		query := `SELECT v.column1 FROM (VALUES ` + marks(len(part), 1) + `) AS v
 			WHERE EXISTS (SELECT 1 FROM record WHERE session = v.column1 AND session IS NOT NULL)`
-		return t.query(query, args, func(r *sql.Rows) error {
-			var id sql.RawBytes
-			if err := r.Scan(&id); err != nil {
-				return err
-			}
-			if len(id) != len(holdfast.SessionID{}) {
-				return fmt.Errorf("session id of %d bytes", len(id))
-			}
-			out = append(out, holdfast.SessionID(id))
-			return nil
-		})
+		return t.query(query, args, scanSession(&out))
 	})
 	return out, err
 }
@@ -198,9 +181,8 @@ func (t *sqliteTx) AddRecords(stream uint64, rows []cloud.Row) error {
 			args = append(args, int64(stream), int64(r.Seq), r.Leaf[:], session, blob(r.Body))
 		}
 		err := t.exec(`INSERT INTO record (stream, seq, leaf, session, body) VALUES `+marks(len(part), 5), args...)
-		if taken(err) {
-			err = cloud.ErrExists
-			t.failed = err
+		if t.taken(err) {
+			err = t.fail(cloud.ErrExists)
 		}
 		if err != nil {
 			return fmt.Errorf("records %d to %d of stream %d: %w", part[0].Seq, part[len(part)-1].Seq, stream, err)
@@ -236,7 +218,7 @@ func (t *postgresTx) many(k cloud.Kind, docs []cloud.Doc, replace bool) error {
 	}
 	args, arrays, sets := []any{}, []string{}, []string{}
 	for i, c := range columns {
-		args, arrays = append(args, c), append(arrays, mark(i+1)+"::bytea[]")
+		args, arrays = append(args, c), append(arrays, t.mark(i+1)+"::bytea[]")
 		sets = append(sets, cols[i]+" = u."+cols[i])
 	}
 	list := strings.Join(cols, ", ")
@@ -249,9 +231,8 @@ func (t *postgresTx) many(k cloud.Kind, docs []cloud.Doc, replace bool) error {
 	query += ` INSERT INTO ` + table + ` (n, ` + list + `) SELECT (SELECT coalesce(max(n), 0) FROM ` + table + `) + row_number() OVER (ORDER BY ord), ` +
 		list + ` FROM u` + only
 	err := t.exec(query, args...)
-	if sqlState(err) == uniqueViolation {
-		err = cloud.ErrExists
-		t.failed = err
+	if t.taken(err) {
+		err = t.fail(cloud.ErrExists)
 	}
 	if err != nil {
 		return fmt.Errorf("put %d of %s, the first %q: %w", len(docs), k, docs[0].Key, err)
@@ -268,8 +249,8 @@ func (t *postgresTx) GetAll(k cloud.Kind, keys []string) (out []cloud.Doc, err e
 		list[i] = []byte(key)
 	}
 	query := `SELECT ` + columns(k) + ` FROM ` + quoted(string(k)) + ` WHERE key = ANY ($1)`
-	err = t.query(query, []any{list}, func(r pgx.Rows) error {
-		d, err := scanPostgresDoc(k, r)
+	err = t.query(query, []any{list}, func(r row) error {
+		d, err := scanDoc(k, r)
 		out = append(out, d)
 		return err
 	})
@@ -288,13 +269,6 @@ func (t *postgresTx) Known(ids []holdfast.SessionID) (out []holdfast.SessionID, 
 		list[i] = slices.Clone(ids[i][:])
 	}
 	const query = `SELECT u.id FROM unnest($1::bytea[]) AS u(id) WHERE EXISTS (SELECT 1 FROM record WHERE session = u.id)`
-	err = t.query(query, []any{list}, func(r pgx.Rows) error {
-		var id []byte
-		err := r.Scan(&id)
-		if err == nil {
-			out = append(out, holdfast.SessionID(id))
-		}
-		return err
-	})
+	err = t.query(query, []any{list}, scanSession(&out))
 	return out, err
 }

@@ -158,7 +158,7 @@ func (s *Postgres) transact(ctx context.Context, turns chan struct{}, begin begi
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer func() { s.end(ctx, conn) }() // also when fn panics
-	t := &postgresTx{ctx: ctx, conn: conn.Conn(), readOnly: readOnly}
+	t := newPostgresTx(ctx, conn.Conn(), readOnly)
 	if err := fn(t); err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (s *Postgres) Claim(ctx context.Context, mark []byte) error {
 			return fmt.Errorf("claim the store: %w", err)
 		}
 		same := false
-		err := t.query(`SELECT mark = $1 FROM owner`, []any{mark}, func(r pgx.Rows) error { return r.Scan(&same) })
+		err := t.query(`SELECT mark = $1 FROM owner`, []any{mark}, func(r row) error { return r.Scan(&same) })
 		if err != nil {
 			return fmt.Errorf("claim the store: %w", err)
 		}

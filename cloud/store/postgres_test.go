@@ -1,10 +1,8 @@
 package store_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,44 +163,23 @@ func TestPostgresScrubLeavesNoBytes(t *testing.T) {
 	pg := pgtest.Start(t)
 	url := pg.Schema(t)
 	s := openPostgres(t, url)
-	secret := []byte("a key that must be forgotten 0123456789")
-	put := func(body []byte) {
+	found := func() int {
 		t.Helper()
-		err := s.Update(t.Context(), func(tx cloud.Tx) error {
-			_, err := tx.Put(cloud.Doc{Kind: cloud.KindSealKey, Key: "k", Fields: cloud.Fields{"gateway": "", "token": ""}, Body: body})
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	found := func() (n int) {
 		pg.Exec(t, `CHECKPOINT`) // what is in memory comes to the disk
-		err := filepath.WalkDir(filepath.Join(pg.Data(), "base"), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			b, err := os.ReadFile(path)
-			n += bytes.Count(b, secret)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
+		return secrets(t, filepath.Join(pg.Data(), "base"))
 	}
-	put(secret)
+	putKey(t, s, secret)
 	if found() == 0 {
 		t.Fatal("the secret is not in the files: the test looks in the wrong place")
 	}
 	other := openPostgres(t, url) // another process, with an old snapshot
 	for _, k := range []cloud.Kind{cloud.KindSealKey, cloud.KindSite} {
-		put(secret)
+		putKey(t, s, secret)
 		err := other.View(t.Context(), func(tx cloud.Tx) error {
 			if _, err := tx.Count(k, nil); err != nil {
 				return err
 			}
-			put([]byte("{}"))
+			putKey(t, s, "{}")
 			if err := s.Scrub(t.Context()); err == nil || !strings.Contains(err.Error(), "another transaction") {
 				t.Errorf("Scrub beside an old snapshot that has read %s: %v", k, err)
 			}

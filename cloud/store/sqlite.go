@@ -174,7 +174,7 @@ func (s *SQLite) transact(ctx context.Context, pool chan *link, o *sql.TxOptions
 			err = errors.Join(err, rollback(tx))
 		}
 	}()
-	t := &sqliteTx{ctx: ctx, link: l, readOnly: o.ReadOnly}
+	t := newSQLiteTx(ctx, l, o.ReadOnly)
 	if err := fn(t); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"database/sql"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,43 +84,54 @@ func TestSchemaVersionIsRecordedAndNewerIsRefused(t *testing.T) {
 	}
 }
 
+// secret is what must be forgotten.
+const secret = "a key that must be forgotten 0123456789"
+
+// putKey stores a sealing key with a body, in place of the one before.
+func putKey(t *testing.T, s cloud.Store, body string) {
+	t.Helper()
+	err := s.Update(t.Context(), func(tx cloud.Tx) error {
+		_, err := tx.Put(cloud.Doc{Kind: cloud.KindSealKey, Key: "k", Fields: cloud.Fields{"gateway": "", "token": ""}, Body: []byte(body)})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// secrets counts how often the secret is in the files below dir.
+func secrets(t *testing.T, dir string) (n int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		n += bytes.Count(b, []byte(secret))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // Erased content must be gone from the files, not only from the tables.
 func TestScrubLeavesNoBytes(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	secret := []byte("a key that must be forgotten 0123456789")
-	put := func(body []byte) {
-		t.Helper()
-		err := s.Update(t.Context(), func(tx cloud.Tx) error {
-			_, err := tx.Put(cloud.Doc{Kind: cloud.KindSealKey, Key: "k", Fields: cloud.Fields{"gateway": "", "token": ""}, Body: body})
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	found := func() (n int) {
-		for _, f := range []string{"holdfast.db", "holdfast.db-wal"} {
-			b, err := os.ReadFile(filepath.Join(dir, f))
-			if err != nil {
-				t.Fatal(err)
-			}
-			n += bytes.Count(b, secret)
-		}
-		return n
-	}
-	put(secret)
-	if found() == 0 {
+	putKey(t, s, secret)
+	if secrets(t, dir) == 0 {
 		t.Fatal("the secret is not in the files: the test looks in the wrong place")
 	}
-	put([]byte("{}"))
-	if found() == 0 {
+	putKey(t, s, "{}")
+	if secrets(t, dir) == 0 {
 		t.Fatal("overwriting alone removed it: the test proves nothing about Scrub")
 	}
 	if err := s.Scrub(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := found(); n != 0 {
+	if n := secrets(t, dir); n != 0 {
 		t.Errorf("the secret is still in the files %d times", n)
 	}
 }
