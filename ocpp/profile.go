@@ -106,6 +106,21 @@ func (p Profile) Kind() (kind, start string) {
 	return "Relative", ""
 }
 
+// A WirePeriod is ChargingSchedulePeriod of both versions.
+type WirePeriod struct {
+	Start  int         `json:"startPeriod"`
+	Limit  json.Number `json:"limit"`
+	Phases int         `json:"numberPhases,omitempty"`
+}
+
+// WirePeriods are the profile's periods as both versions write them.
+func (p Profile) WirePeriods() (out []WirePeriod) {
+	for _, d := range p.Periods {
+		out = append(out, WirePeriod{d.StartS, Tenths(d.Limit), d.Phases})
+	}
+	return out
+}
+
 // Tenths writes a limit without a float: 165 is 16.5.
 func Tenths(n int64) json.Number {
 	whole, rest := strconv.FormatInt(n/10, 10), n%10
@@ -156,7 +171,7 @@ func (c UpdateFirmware) Check() error {
 	if c.RetrieveAt <= 0 || c.InstallAt < 0 || c.InstallAt != 0 && c.InstallAt < c.RetrieveAt {
 		return Wrong("firmware to be fetched at %s and installed at %s", c.RetrieveAt, c.InstallAt)
 	}
-	if c.Signature != "" && c.Certificate == "" || longer(c.Signature, 800) || longer(c.Certificate, 5500) {
+	if c.Signature != "" && c.Certificate == "" || Longer(c.Signature, 800) || Longer(c.Certificate, 5500) {
 		return Wrong("a signature of at most 800 characters needs a certificate of at most 5500")
 	}
 	return checkTransfer(c.URL, c.Request, c.Retries, c.WaitS)
@@ -164,7 +179,7 @@ func (c UpdateFirmware) Check() error {
 
 func checkTransfer(url string, request, retries, wait int) error {
 	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok || scheme == "" || rest == "" || longer(url, MaxURL) || strings.ContainsAny(url, " \t\r\n") {
+	if !ok || scheme == "" || rest == "" || Longer(url, MaxURL) || strings.ContainsAny(url, " \t\r\n") {
 		return Wrong("an address of at most %d characters with a scheme wanted", MaxURL)
 	}
 	if request < 0 || request > math.MaxInt32 || retries < 0 || retries > maxTries || wait < 0 || wait > math.MaxInt32 {
@@ -231,4 +246,6 @@ func Moment(t holdfast.UnixMilli) string {
 	return FormatTime(t)
 }
 
-func longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }
+// Longer reports that s has more than so many characters: both standards count
+// characters and not bytes.
+func Longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }

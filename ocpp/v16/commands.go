@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/holdfast-ev/holdfast/ocpp"
 )
@@ -56,16 +55,12 @@ func (Dialect) Command(c ocpp.Command) (action string, payload []byte, err error
 	return action, payload, nil
 }
 
-func wrong(what string) error { return ocpp.Wrong("%s", what) }
-
-func longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }
-
 func remoteStart(c ocpp.RemoteStart) ([]byte, error) {
-	if c.Token.Value == "" || longer(c.Token.Value, maxIDTag) {
-		return nil, wrong(fmt.Sprintf("idTag is empty or longer than %d characters", maxIDTag))
+	if c.Token.Value == "" || ocpp.Longer(c.Token.Value, maxIDTag) {
+		return nil, ocpp.Wrong("idTag is empty or longer than %d characters", maxIDTag)
 	}
 	if c.EVSE < 0 {
-		return nil, wrong("connector is negative")
+		return nil, ocpp.Wrong("connector is negative")
 	}
 	return ocpp.Marshal(struct {
 		Connector int    `json:"connectorId,omitempty"`
@@ -76,7 +71,7 @@ func remoteStart(c ocpp.RemoteStart) ([]byte, error) {
 func transactionID(s string) (int32, error) {
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil {
-		return 0, wrong(fmt.Sprintf("transaction id %q is not a 32-bit integer", s))
+		return 0, ocpp.Wrong("transaction id %q is not a 32-bit integer", s)
 	}
 	return int32(n), nil
 }
@@ -99,7 +94,7 @@ func trigger(c ocpp.Trigger) ([]byte, error) {
 		return nil, fmt.Errorf("trigger %q: %w", c.Message, ocpp.ErrUnsupported)
 	}
 	if c.EVSE < 0 {
-		return nil, wrong("connector is negative")
+		return nil, ocpp.Wrong("connector is negative")
 	}
 	return ocpp.Marshal(struct {
 		Message   string `json:"requestedMessage"`
@@ -109,8 +104,8 @@ func trigger(c ocpp.Trigger) ([]byte, error) {
 
 func getConfig(c ocpp.GetConfig) ([]byte, error) {
 	for _, k := range c.Keys {
-		if k == "" || longer(k, maxKey) {
-			return nil, wrong(fmt.Sprintf("a key is empty or longer than %d characters", maxKey))
+		if k == "" || ocpp.Longer(k, maxKey) {
+			return nil, ocpp.Wrong("a key is empty or longer than %d characters", maxKey)
 		}
 	}
 	return ocpp.Marshal(struct {
@@ -119,8 +114,8 @@ func getConfig(c ocpp.GetConfig) ([]byte, error) {
 }
 
 func setConfig(c ocpp.SetConfig) ([]byte, error) {
-	if c.Key == "" || longer(c.Key, maxKey) || longer(c.Value, maxValue) {
-		return nil, wrong(fmt.Sprintf("key of 1 to %d and value of at most %d characters wanted", maxKey, maxValue))
+	if c.Key == "" || ocpp.Longer(c.Key, maxKey) || ocpp.Longer(c.Value, maxValue) {
+		return nil, ocpp.Wrong("key of 1 to %d and value of at most %d characters wanted", maxKey, maxValue)
 	}
 	return ocpp.Marshal(struct {
 		Key   string `json:"key"`
@@ -131,12 +126,12 @@ func setConfig(c ocpp.SetConfig) ([]byte, error) {
 // sendData: 1.6 data is text. A JSON string goes as its content, anything else
 // as its JSON text.
 func sendData(c ocpp.SendData) ([]byte, error) {
-	if c.Vendor == "" || longer(c.Vendor, maxVendor) || longer(c.MessageID, maxMessageID) {
-		return nil, wrong(fmt.Sprintf("vendor of 1 to %d and message id of at most %d characters wanted", maxVendor, maxMessageID))
+	if c.Vendor == "" || ocpp.Longer(c.Vendor, maxVendor) || ocpp.Longer(c.MessageID, maxMessageID) {
+		return nil, ocpp.Wrong("vendor of 1 to %d and message id of at most %d characters wanted", maxVendor, maxMessageID)
 	}
 	text := string(c.Data)
 	if text != "" && text[0] == '"' && json.Unmarshal(c.Data, &text) != nil {
-		return nil, wrong("data is not JSON")
+		return nil, ocpp.Wrong("data is not JSON")
 	}
 	return ocpp.Marshal(struct {
 		Vendor    string `json:"vendorId"`

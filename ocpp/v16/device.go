@@ -2,7 +2,6 @@ package v16
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/holdfast-ev/holdfast/ocpp"
 )
@@ -31,7 +30,7 @@ func device(c ocpp.Command) (action string, payload []byte, err error) {
 		payload, err = reserve(c)
 	case ocpp.CancelReservation:
 		action = "CancelReservation"
-		payload, err = cancel(c)
+		payload, err = c.Payload()
 	case ocpp.GetLog:
 		return getLog(c)
 	case ocpp.UpdateFirmware:
@@ -70,14 +69,10 @@ func availability(c ocpp.SetAvailability) ([]byte, error) {
 	if c.EVSE < 0 {
 		return nil, ocpp.Wrong("connector %d", c.EVSE)
 	}
-	kind := "Inoperative"
-	if c.Operative {
-		kind = "Operative"
-	}
 	return ocpp.Marshal(struct {
 		Connector int    `json:"connectorId"`
 		Type      string `json:"type"`
-	}{c.EVSE, kind}), nil
+	}{c.EVSE, c.Word()}), nil
 }
 
 // A listed is AuthorizationData. Without idTagInfo it is taken off the list
@@ -97,12 +92,9 @@ func sendList(c ocpp.SendList) ([]byte, error) {
 		Entries []listed `json:"localAuthorizationList,omitempty"`
 		Update  string   `json:"updateType"`
 	}
-	out.Version, out.Update = c.Version, "Differential"
-	if c.Full {
-		out.Update = "Full"
-	}
+	out.Version, out.Update = c.Version, c.UpdateType()
 	for i, e := range c.Entries {
-		if longer(e.Token.Value, maxIDTag) {
+		if ocpp.Longer(e.Token.Value, maxIDTag) {
 			return nil, ocpp.Wrong("the idTag of entry %d is longer than %d characters", i+1, maxIDTag)
 		}
 		l := listed{IDTag: e.Token.Value}
@@ -119,7 +111,7 @@ func reserve(c ocpp.Reserve) ([]byte, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	if longer(c.Token.Value, maxIDTag) || longer(c.Group, maxIDTag) {
+	if ocpp.Longer(c.Token.Value, maxIDTag) || ocpp.Longer(c.Group, maxIDTag) {
 		return nil, ocpp.Wrong("an idTag is longer than %d characters", maxIDTag)
 	}
 	return ocpp.Marshal(struct {
@@ -131,81 +123,43 @@ func reserve(c ocpp.Reserve) ([]byte, error) {
 	}{c.EVSE, ocpp.FormatTime(c.Expires), c.Token.Value, c.Group, c.ID}), nil
 }
 
-func cancel(c ocpp.CancelReservation) ([]byte, error) {
-	if c.ID < 0 || c.ID > math.MaxInt32 {
-		return nil, ocpp.Wrong("reservation %d", c.ID)
-	}
-	return ocpp.Marshal(struct {
-		ID int `json:"reservationId"`
-	}{c.ID}), nil
-}
-
-// An upload is LogParametersType of the security whitepaper.
-type upload struct {
-	URL  string `json:"remoteLocation"`
-	From string `json:"oldestTimestamp,omitempty"`
-	To   string `json:"latestTimestamp,omitempty"`
-}
-
 // getLog: GetDiagnostics knows one log, and no request id.
 func getLog(c ocpp.GetLog) (string, []byte, error) {
+	if c.Secure {
+		payload, err := c.Payload()
+		return "GetLog", payload, err
+	}
 	if err := c.Check(); err != nil {
 		return "", nil, err
 	}
-	if !c.Secure {
-		if c.Security {
-			return "", nil, fmt.Errorf("%w: GetDiagnostics has no security log", ocpp.ErrUnsupported)
-		}
-		return "GetDiagnostics", ocpp.Marshal(struct {
-			URL     string `json:"location"`
-			Retries int    `json:"retries,omitempty"`
-			Wait    int    `json:"retryInterval,omitempty"`
-			From    string `json:"startTime,omitempty"`
-			To      string `json:"stopTime,omitempty"`
-		}{c.URL, c.Retries, c.WaitS, ocpp.Moment(c.From), ocpp.Moment(c.To)}), nil
-	}
-	kind := "DiagnosticsLog"
 	if c.Security {
-		kind = "SecurityLog"
+		return "", nil, fmt.Errorf("%w: GetDiagnostics has no security log", ocpp.ErrUnsupported)
 	}
-	return "GetLog", ocpp.Marshal(struct {
-		Kind    string `json:"logType"`
-		Request int    `json:"requestId"`
+	return "GetDiagnostics", ocpp.Marshal(struct {
+		URL     string `json:"location"`
 		Retries int    `json:"retries,omitempty"`
 		Wait    int    `json:"retryInterval,omitempty"`
-		Log     upload `json:"log"`
-	}{kind, c.Request, c.Retries, c.WaitS, upload{c.URL, ocpp.Moment(c.From), ocpp.Moment(c.To)}}), nil
-}
-
-// An image is FirmwareType of the security whitepaper.
-type image struct {
-	URL         string `json:"location"`
-	RetrieveAt  string `json:"retrieveDateTime"`
-	InstallAt   string `json:"installDateTime,omitempty"`
-	Certificate string `json:"signingCertificate"`
-	Signature   string `json:"signature"`
+		From    string `json:"startTime,omitempty"`
+		To      string `json:"stopTime,omitempty"`
+	}{c.URL, c.Retries, c.WaitS, ocpp.Moment(c.From), ocpp.Moment(c.To)}), nil
 }
 
 // firmware: only the signed message has an install time and a request id.
 func firmware(c ocpp.UpdateFirmware) (string, []byte, error) {
+	if c.Signature != "" {
+		payload, err := c.Payload()
+		return "SignedUpdateFirmware", payload, err
+	}
 	if err := c.Check(); err != nil {
 		return "", nil, err
 	}
-	if c.Signature == "" {
-		if c.InstallAt != 0 {
-			return "", nil, ocpp.Wrong("UpdateFirmware of 1.6 has no install time")
-		}
-		return "UpdateFirmware", ocpp.Marshal(struct {
-			URL     string `json:"location"`
-			Retries int    `json:"retries,omitempty"`
-			At      string `json:"retrieveDate"`
-			Wait    int    `json:"retryInterval,omitempty"`
-		}{c.URL, c.Retries, ocpp.FormatTime(c.RetrieveAt), c.WaitS}), nil
+	if c.InstallAt != 0 {
+		return "", nil, ocpp.Wrong("UpdateFirmware of 1.6 has no install time")
 	}
-	return "SignedUpdateFirmware", ocpp.Marshal(struct {
-		Retries int   `json:"retries,omitempty"`
-		Wait    int   `json:"retryInterval,omitempty"`
-		Request int   `json:"requestId"`
-		Image   image `json:"firmware"`
-	}{c.Retries, c.WaitS, c.Request, image{c.URL, ocpp.FormatTime(c.RetrieveAt), ocpp.Moment(c.InstallAt), c.Certificate, c.Signature}}), nil
+	return "UpdateFirmware", ocpp.Marshal(struct {
+		URL     string `json:"location"`
+		Retries int    `json:"retries,omitempty"`
+		At      string `json:"retrieveDate"`
+		Wait    int    `json:"retryInterval,omitempty"`
+	}{c.URL, c.Retries, ocpp.FormatTime(c.RetrieveAt), c.WaitS}), nil
 }

@@ -1,22 +1,14 @@
 package v16
 
 import (
-	"encoding/json"
-
 	"github.com/holdfast-ev/holdfast/ocpp"
 )
 
-type period struct {
-	Start  int         `json:"startPeriod"`
-	Limit  json.Number `json:"limit"`
-	Phases int         `json:"numberPhases,omitempty"`
-}
-
 type schedule struct {
-	Duration int      `json:"duration,omitempty"`
-	Start    string   `json:"startSchedule,omitempty"`
-	Unit     string   `json:"chargingRateUnit"`
-	Periods  []period `json:"chargingSchedulePeriod"`
+	Duration int               `json:"duration,omitempty"`
+	Start    string            `json:"startSchedule,omitempty"`
+	Unit     string            `json:"chargingRateUnit"`
+	Periods  []ocpp.WirePeriod `json:"chargingSchedulePeriod"`
 }
 
 type profile struct {
@@ -50,11 +42,8 @@ func setProfile(c ocpp.SetProfile) ([]byte, error) {
 		}
 		out.TransactionID = &id
 	}
-	out.Schedule = schedule{Duration: p.DurationS, Unit: string(p.Unit)}
+	out.Schedule = schedule{Duration: p.DurationS, Unit: string(p.Unit), Periods: p.WirePeriods()}
 	out.Kind, out.Schedule.Start = p.Kind()
-	for _, d := range p.Periods {
-		out.Schedule.Periods = append(out.Schedule.Periods, period{d.StartS, ocpp.Tenths(d.Limit), d.Phases})
-	}
 	return ocpp.Marshal(struct {
 		Connector int     `json:"connectorId"`
 		Profile   profile `json:"csChargingProfiles"`

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/holdfast-ev/holdfast/ocpp"
 )
@@ -58,18 +57,14 @@ func (d Dialect) Command(c ocpp.Command) (action string, payload []byte, err err
 	return action, payload, nil
 }
 
-func wrong(what string) error { return ocpp.Wrong("%s", what) }
-
-func longer(s string, most int) bool { return utf8.RuneCountInString(s) > most }
-
 // remoteStart: a token whose type nobody reported is Central, one that the CSMS
 // made (F01, F02).
 func (d Dialect) remoteStart(c ocpp.RemoteStart) ([]byte, error) {
-	if c.Token.Value == "" || longer(c.Token.Value, d.maxIDToken()) {
-		return nil, wrong(fmt.Sprintf("idToken is empty or longer than %d characters", d.maxIDToken()))
+	if c.Token.Value == "" || ocpp.Longer(c.Token.Value, d.maxIDToken()) {
+		return nil, ocpp.Wrong("idToken is empty or longer than %d characters", d.maxIDToken())
 	}
 	if c.EVSE < 0 || int64(c.RemoteID) < math.MinInt32 || int64(c.RemoteID) > math.MaxInt32 {
-		return nil, wrong("EVSE is negative or remoteStartId is not a 32-bit integer")
+		return nil, ocpp.Wrong("EVSE is negative or remoteStartId is not a 32-bit integer")
 	}
 	t := idToken{Value: c.Token.Value, Type: c.Token.Type}
 	if t.Type == "" {
@@ -83,8 +78,8 @@ func (d Dialect) remoteStart(c ocpp.RemoteStart) ([]byte, error) {
 }
 
 func checkTransaction(id string) error {
-	if id == "" || longer(id, maxTxID) {
-		return wrong(fmt.Sprintf("transaction id is empty or longer than %d characters", maxTxID))
+	if id == "" || ocpp.Longer(id, maxTxID) {
+		return ocpp.Wrong("transaction id is empty or longer than %d characters", maxTxID)
 	}
 	return nil
 }
@@ -114,7 +109,7 @@ func trigger(c ocpp.Trigger) ([]byte, error) {
 		return nil, fmt.Errorf("trigger %q: %w", c.Message, ocpp.ErrUnsupported)
 	}
 	if c.EVSE < 0 {
-		return nil, wrong("EVSE is negative")
+		return nil, ocpp.Wrong("EVSE is negative")
 	}
 	var out struct {
 		EVSE    *evse  `json:"evse,omitempty"`
@@ -157,7 +152,7 @@ func splitKey(key string) (v variable, err error) {
 }
 
 func badKey(key string) error {
-	return wrong(fmt.Sprintf("key %.80q, want Component.Variable or Component[instance].Variable[instance]", key))
+	return ocpp.Wrong("key %.80q, want Component.Variable or Component[instance].Variable[instance]", key)
 }
 
 // cutName reads a name, which a point or the end stops, and its instance.
@@ -173,7 +168,7 @@ func cutName(s string) (n named, rest string, ok bool) {
 			return n, rest, false
 		}
 	}
-	return n, rest, n.Name != "" && !longer(n.Name, maxName) && !longer(n.Instance, maxName)
+	return n, rest, n.Name != "" && !ocpp.Longer(n.Name, maxName) && !ocpp.Longer(n.Instance, maxName)
 }
 
 func getVariables(c ocpp.GetConfig) ([]byte, error) {
@@ -201,8 +196,8 @@ type setting struct {
 }
 
 func setVariables(c ocpp.SetConfig) ([]byte, error) {
-	if longer(c.Value, maxValue) {
-		return nil, wrong(fmt.Sprintf("value of at most %d characters wanted", maxValue))
+	if ocpp.Longer(c.Value, maxValue) {
+		return nil, ocpp.Wrong("value of at most %d characters wanted", maxValue)
 	}
 	v, err := splitKey(c.Key)
 	if err != nil {
@@ -214,11 +209,11 @@ func setVariables(c ocpp.SetConfig) ([]byte, error) {
 }
 
 func sendData(c ocpp.SendData) ([]byte, error) {
-	if c.Vendor == "" || longer(c.Vendor, maxVendor) || longer(c.MessageID, maxMessageID) {
-		return nil, wrong(fmt.Sprintf("vendor of 1 to %d and message id of at most %d characters wanted", maxVendor, maxMessageID))
+	if c.Vendor == "" || ocpp.Longer(c.Vendor, maxVendor) || ocpp.Longer(c.MessageID, maxMessageID) {
+		return nil, ocpp.Wrong("vendor of 1 to %d and message id of at most %d characters wanted", maxVendor, maxMessageID)
 	}
 	if len(c.Data) > 0 && !ocpp.ValidJSON(c.Data) {
-		return nil, wrong("data is not JSON")
+		return nil, ocpp.Wrong("data is not JSON")
 	}
 	return ocpp.Marshal(struct {
 		Vendor    string          `json:"vendorId"`

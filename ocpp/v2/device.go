@@ -31,13 +31,13 @@ func (d Dialect) device(c ocpp.Command) (action string, payload []byte, err erro
 		payload, err = d.reserve(c)
 	case ocpp.CancelReservation:
 		action = "CancelReservation"
-		payload, err = cancel(c)
+		payload, err = c.Payload()
 	case ocpp.GetLog:
 		action = "GetLog"
-		payload, err = getLog(c)
+		payload, err = c.Payload()
 	case ocpp.UpdateFirmware:
 		action = "UpdateFirmware"
-		payload, err = firmware(c)
+		payload, err = c.Payload()
 	case ocpp.GetProfiles:
 		action = "GetChargingProfiles"
 		payload, err = getProfiles(c)
@@ -91,10 +91,7 @@ func availability(c ocpp.SetAvailability) ([]byte, error) {
 	if c.EVSE > 0 {
 		out.EVSE = &evse{c.EVSE, c.Connector}
 	}
-	out.Status = "Inoperative"
-	if c.Operative {
-		out.Status = "Operative"
-	}
+	out.Status = c.Word()
 	return ocpp.Marshal(out), nil
 }
 
@@ -105,7 +102,7 @@ func (d Dialect) carried(t holdfast.Token) (idToken, bool) {
 	if out.Type == "" {
 		out.Type = "ISO14443"
 	}
-	return out, t.Value != "" && !longer(t.Value, d.maxIDToken())
+	return out, t.Value != "" && !ocpp.Longer(t.Value, d.maxIDToken())
 }
 
 // A listed is AuthorizationData. Without idTokenInfo it is taken off the list
@@ -125,10 +122,7 @@ func (d Dialect) sendList(c ocpp.SendList) ([]byte, error) {
 		Version int      `json:"versionNumber"`
 		Update  string   `json:"updateType"`
 	}
-	out.Version, out.Update = c.Version, "Differential"
-	if c.Full {
-		out.Update = "Full"
-	}
+	out.Version, out.Update = c.Version, c.UpdateType()
 	for i, e := range c.Entries {
 		t, ok := d.carried(e.Token)
 		if !ok {
@@ -149,7 +143,7 @@ func (d Dialect) reserve(c ocpp.Reserve) ([]byte, error) {
 		return nil, err
 	}
 	t, ok := d.carried(c.Token)
-	if !ok || longer(c.Group, d.maxIDToken()) {
+	if !ok || ocpp.Longer(c.Group, d.maxIDToken()) {
 		return nil, ocpp.Wrong("an idToken is longer than %d characters", d.maxIDToken())
 	}
 	var group *idToken
@@ -163,60 +157,6 @@ func (d Dialect) reserve(c ocpp.Reserve) ([]byte, error) {
 		EVSE    int      `json:"evseId,omitempty"`
 		Group   *idToken `json:"groupIdToken,omitempty"`
 	}{c.ID, ocpp.FormatTime(c.Expires), t, c.EVSE, group}), nil
-}
-
-func cancel(c ocpp.CancelReservation) ([]byte, error) {
-	if c.ID < 0 || c.ID > math.MaxInt32 {
-		return nil, ocpp.Wrong("reservation %d", c.ID)
-	}
-	return ocpp.Marshal(struct {
-		ID int `json:"reservationId"`
-	}{c.ID}), nil
-}
-
-// An upload is LogParametersType.
-type upload struct {
-	URL  string `json:"remoteLocation"`
-	From string `json:"oldestTimestamp,omitempty"`
-	To   string `json:"latestTimestamp,omitempty"`
-}
-
-func getLog(c ocpp.GetLog) ([]byte, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	kind := "DiagnosticsLog"
-	if c.Security {
-		kind = "SecurityLog"
-	}
-	return ocpp.Marshal(struct {
-		Kind    string `json:"logType"`
-		Request int    `json:"requestId"`
-		Retries int    `json:"retries,omitempty"`
-		Wait    int    `json:"retryInterval,omitempty"`
-		Log     upload `json:"log"`
-	}{kind, c.Request, c.Retries, c.WaitS, upload{c.URL, ocpp.Moment(c.From), ocpp.Moment(c.To)}}), nil
-}
-
-// An image is FirmwareType; unsigned it is L02's.
-type image struct {
-	URL         string `json:"location"`
-	RetrieveAt  string `json:"retrieveDateTime"`
-	InstallAt   string `json:"installDateTime,omitempty"`
-	Certificate string `json:"signingCertificate,omitempty"`
-	Signature   string `json:"signature,omitempty"`
-}
-
-func firmware(c ocpp.UpdateFirmware) ([]byte, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	return ocpp.Marshal(struct {
-		Retries int   `json:"retries,omitempty"`
-		Wait    int   `json:"retryInterval,omitempty"`
-		Request int   `json:"requestId"`
-		Image   image `json:"firmware"`
-	}{c.Retries, c.WaitS, c.Request, image{c.URL, ocpp.FormatTime(c.RetrieveAt), ocpp.Moment(c.InstallAt), c.Certificate, c.Signature}}), nil
 }
 
 func getReport(c ocpp.GetReport) ([]byte, error) {
@@ -235,7 +175,7 @@ func getReport(c ocpp.GetReport) ([]byte, error) {
 }
 
 func transactionStatus(c ocpp.GetTransactionStatus) ([]byte, error) {
-	if longer(c.ID, maxTxID) {
+	if ocpp.Longer(c.ID, maxTxID) {
 		return nil, ocpp.Wrong("a transaction id is longer than %d characters", maxTxID)
 	}
 	return ocpp.Marshal(struct {

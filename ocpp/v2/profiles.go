@@ -1,24 +1,17 @@
 package v2
 
 import (
-	"encoding/json"
 	"math"
 
 	"github.com/holdfast-ev/holdfast/ocpp"
 )
 
-type period struct {
-	Start  int         `json:"startPeriod"`
-	Limit  json.Number `json:"limit"`
-	Phases int         `json:"numberPhases,omitempty"`
-}
-
 type schedule struct {
-	ID       int      `json:"id"`
-	Start    string   `json:"startSchedule,omitempty"`
-	Duration int      `json:"duration,omitempty"`
-	Unit     string   `json:"chargingRateUnit"`
-	Periods  []period `json:"chargingSchedulePeriod"`
+	ID       int               `json:"id"`
+	Start    string            `json:"startSchedule,omitempty"`
+	Duration int               `json:"duration,omitempty"`
+	Unit     string            `json:"chargingRateUnit"`
+	Periods  []ocpp.WirePeriod `json:"chargingSchedulePeriod"`
 }
 
 type profile struct {
@@ -38,15 +31,12 @@ func setProfile(c ocpp.SetProfile) ([]byte, error) {
 	if err := p.Check(c.EVSE); err != nil {
 		return nil, err
 	}
-	if p.Purpose == ocpp.TxOnly && longer(p.TransactionID, maxTxID) {
+	if p.Purpose == ocpp.TxOnly && ocpp.Longer(p.TransactionID, maxTxID) {
 		return nil, ocpp.Wrong("a transaction id is longer than %d characters", maxTxID)
 	}
-	s := schedule{ID: 1, Duration: p.DurationS, Unit: string(p.Unit)}
+	s := schedule{ID: 1, Duration: p.DurationS, Unit: string(p.Unit), Periods: p.WirePeriods()}
 	out := profile{ID: p.ID, StackLevel: p.StackLevel, Purpose: string(p.Purpose), ValidTo: ocpp.Moment(p.ValidTo), TransactionID: p.TransactionID}
 	out.Kind, s.Start = p.Kind()
-	for _, d := range p.Periods {
-		s.Periods = append(s.Periods, period{d.StartS, ocpp.Tenths(d.Limit), d.Phases})
-	}
 	out.Schedule = []schedule{s}
 	return ocpp.Marshal(struct {
 		EVSE    int     `json:"evseId"`
