@@ -416,6 +416,12 @@ func (c *Charger) Ready(ctx context.Context) error {
 	return c.wait(ctx, func() bool { return c.onlineLocked() != nil })
 }
 
+// Lost waits until the charger has noticed that it is not connected. What it does
+// before that it reports as done online.
+func (c *Charger) Lost(ctx context.Context) error {
+	return c.wait(ctx, func() bool { return c.link == nil })
+}
+
 // wait blocks until what holds, which is called with the lock held.
 func (c *Charger) wait(ctx context.Context, what func() bool) error {
 	for {
