@@ -225,10 +225,10 @@ func (g *Gateway) when(c *conn, claim holdfast.UnixMilli, how liveness) *record.
 		t := g.at(at, g.offsetMs(clk.now.ms))
 		t.How = record.TimeOffset
 		return t
+	case placing == unchecked && how != prompt:
+		return nil // made before the charger started, and kept or sent once before
 	case how != queueable:
 		return g.at(now, g.offsetMs(shown))
-	case placing == unchecked:
-		return nil
 	}
 	return &record.ChargerTime{At: holdfast.Instant{Quality: holdfast.Unknown}, How: record.TimeUnknown, OffsetMs: g.offsetMs(clk.now.ms)}
 }

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -281,5 +282,27 @@ func TestTimeLimitSurvivesALeapOverARestart_issue3(t *testing.T) {
 	}
 	if l := bodies[*record.SessionLimited](s.b); len(l) == 0 {
 		t.Error("13 hours are over and the limit of 12 does not hold")
+	}
+}
+
+// A station sends a message online, gets no answer, restarts, and sends it again
+// a minute later as it was (2.0.1 E13): its time is of before the start, and no
+// sign that its clock was set back.
+func TestMessageOfBeforeTheStartIsNotLive_E13(t *testing.T) {
+	b := newBench(t)
+	b.installed(1, "CARD1")
+	b.tariff()
+	b.pass(600_000)
+	c := b.connect("CS1", "ocpp2.0.1")
+	b.call(c, "boot", "BootNotification", `{"reason":"PowerUp","chargingStation":{"model":"Rapid-150","vendorName":"Acme"}}`)
+	for _, status := range []string{"Available", "Occupied"} {
+		b.pass(500)
+		b.call(c, status, "StatusNotification", fmt.Sprintf(`{"timestamp":%q,"connectorStatus":%q,"evseId":1,"connectorId":1}`, b.now.Wall, status))
+	}
+	claimed := b.now.Wall - 61_000
+	b.call(c, "e1", "TransactionEvent", fmt.Sprintf(`{"eventType":"Started","timestamp":%q,"triggerReason":"Authorized","seqNo":0,"transactionInfo":{"transactionId":"TX-1"},"evse":{"id":1,"connectorId":1},"idToken":{"idToken":"CARD1","type":"ISO14443"}}`, claimed))
+	opened := bodies[*record.SessionOpened](b)[0]
+	if opened.StartedAt != claimed || opened.Time != nil {
+		t.Errorf("started at %s by the charger, %+v by the gateway; want the claim alone", opened.StartedAt, opened.Time)
 	}
 }

@@ -199,14 +199,12 @@ func TestLifeOfAStation201(t *testing.T) {
 		}
 	}
 
-	// Of a minute ago, and so marked: a station that says that it is online now says
-	// when it is now (use case E04).
 	at := seconds(time.Now().Add(-time.Minute))
 	c.status(availability.ConnectorStatusOccupied)
-	c.tell(moment{kind: transactions.TransactionEventStarted, trigger: transactions.TriggerReasonAuthorized, tx: "tx-1", seq: 0, at: at, offline: true, wh: 20_000, card: cardA})
-	c.tell(moment{kind: transactions.TransactionEventUpdated, trigger: transactions.TriggerReasonMeterValuePeriodic, tx: "tx-1", seq: 1, at: at.Add(20 * time.Second), offline: true, wh: 20_300})
-	c.tell(moment{kind: transactions.TransactionEventUpdated, trigger: transactions.TriggerReasonMeterValuePeriodic, tx: "tx-1", seq: 2, at: at.Add(40 * time.Second), offline: true, wh: 20_900})
-	c.tell(moment{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonStopAuthorized, tx: "tx-1", seq: 3, at: at.Add(50 * time.Second), offline: true, wh: 21_111, card: cardA})
+	c.tell(moment{kind: transactions.TransactionEventStarted, trigger: transactions.TriggerReasonAuthorized, tx: "tx-1", seq: 0, at: at, wh: 20_000, card: cardA})
+	c.tell(moment{kind: transactions.TransactionEventUpdated, trigger: transactions.TriggerReasonMeterValuePeriodic, tx: "tx-1", seq: 1, at: at.Add(20 * time.Second), wh: 20_300})
+	c.tell(moment{kind: transactions.TransactionEventUpdated, trigger: transactions.TriggerReasonMeterValuePeriodic, tx: "tx-1", seq: 2, at: at.Add(40 * time.Second), wh: 20_900})
+	c.tell(moment{kind: transactions.TransactionEventEnded, trigger: transactions.TriggerReasonStopAuthorized, tx: "tx-1", seq: 3, at: at.Add(50 * time.Second), wh: 21_111, card: cardA})
 	c.status(availability.ConnectorStatusAvailable)
 
 	transfer := must(c.peer, "data transfer", func() (*data.DataTransferResponse, error) {
@@ -218,7 +216,7 @@ func TestLifeOfAStation201(t *testing.T) {
 
 	s.commands201(c)
 	s.remote201(c)
-	s.balanced(metered{charger: "CS-1", start: 20_000, stop: 21_111, offline: true}, metered{charger: "CS-1", start: 21_111, stop: 22_000})
+	s.balanced(metered{charger: "CS-1", start: 20_000, stop: 21_111}, metered{charger: "CS-1", start: 21_111, stop: 22_000})
 	s.life("CS-1", "ocpp2.0.1", "Model 201")
 }
 
