@@ -66,11 +66,13 @@ func (s *site) Send(f gateway.Send) {
 	}
 	s.sent = append(s.sent, fr)
 }
-func (s *site) Close(gateway.Close)   {}
-func (s *site) Ask(gateway.Ask)       {}
-func (s *site) Route(uplink.Route)    {}
-func (s *site) Probe(uplink.Route)    {}
-func (s *site) Output(gateway.Output) {}
+func (s *site) Close(gateway.Close)       {}
+func (s *site) Ask(gateway.Ask)           {}
+func (s *site) Route(uplink.Route)        {}
+func (s *site) Probe(uplink.Route)        {}
+func (s *site) Output(gateway.Output)     {}
+func (s *site) Book(gateway.BookRequest)  {}
+func (s *site) KeepBook(gateway.KeepBook) {}
 
 func (s *site) Hello(h uplink.Hello) {
 	s.hellos++
