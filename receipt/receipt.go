@@ -34,38 +34,39 @@ const (
 // ErrInvalid is wrapped by every error about a receipt's content.
 var ErrInvalid = errors.New("invalid receipt")
 
-// A Receipt states one session.
+// A Receipt states one session. The numbers are the keys of its CBOR form and
+// are frozen: docs/statements.md.
 type Receipt struct {
-	Session holdfast.SessionID `json:"session"`
-	Gateway holdfast.GatewayID `json:"gateway"`
-	Site    holdfast.SiteID    `json:"site"`
-	Charger holdfast.ChargerID `json:"charger"`
-	EVSE    int                `json:"evse"`
+	Session holdfast.SessionID `json:"session" cbor:"1,keyasint"`
+	Gateway holdfast.GatewayID `json:"gateway" cbor:"2,keyasint"`
+	Site    holdfast.SiteID    `json:"site" cbor:"3,keyasint"`
+	Charger holdfast.ChargerID `json:"charger" cbor:"4,keyasint"`
+	EVSE    int                `json:"evse" cbor:"5,keyasint"` // 0 to 2^31-1
 
 	// Epoch and Seq are the position, in the evidence journal of Gateway, of the
 	// record that ended the session.
-	Epoch holdfast.Epoch `json:"epoch"`
-	Seq   holdfast.Seq   `json:"seq"`
+	Epoch holdfast.Epoch `json:"epoch" cbor:"6,keyasint"`
+	Seq   holdfast.Seq   `json:"seq" cbor:"7,keyasint"`
 
-	Provisional bool                `json:"provisional"`
-	Issued      Moment              `json:"issued"`
-	Started     Moment              `json:"started"`
-	Stopped     Moment              `json:"stopped"`
-	Start       *holdfast.WattHours `json:"start,omitempty"` // meter register; absent stays absent
-	Stop        *holdfast.WattHours `json:"stop,omitempty"`
-	Energy      holdfast.WattHours  `json:"energy"` // billed; not always Stop - Start: a meter may have been reset in between
+	Provisional bool                `json:"provisional" cbor:"8,keyasint"`
+	Issued      Moment              `json:"issued" cbor:"9,keyasint"`
+	Started     Moment              `json:"started" cbor:"10,keyasint"`
+	Stopped     Moment              `json:"stopped" cbor:"11,keyasint"`
+	Start       *holdfast.WattHours `json:"start,omitempty" cbor:"12,keyasint,omitempty"` // meter register; absent stays absent
+	Stop        *holdfast.WattHours `json:"stop,omitempty" cbor:"13,keyasint,omitempty"`
+	Energy      holdfast.WattHours  `json:"energy" cbor:"14,keyasint"` // billed; not always Stop - Start: a meter may have been reset in between
 
-	Tariff   *Tariff         `json:"tariff,omitempty"` // nil: none was known, and there are no lines
-	Currency string          `json:"currency,omitempty"`
-	Lines    []Line          `json:"lines"`
-	Net      holdfast.Micros `json:"net"`
-	VAT      holdfast.Micros `json:"vat"`
-	Gross    holdfast.Micros `json:"gross"`
+	Tariff   *Tariff         `json:"tariff,omitempty" cbor:"15,keyasint,omitempty"` // nil: none was known, and there are no lines
+	Currency string          `json:"currency,omitempty" cbor:"16,keyasint,omitempty"`
+	Lines    []Line          `json:"lines" cbor:"17,keyasint"`
+	Net      holdfast.Micros `json:"net" cbor:"18,keyasint"`
+	VAT      holdfast.Micros `json:"vat" cbor:"19,keyasint"`
+	Gross    holdfast.Micros `json:"gross" cbor:"20,keyasint"`
 
 	// StartedClaim and StoppedClaim are what the charger's clock said, where
 	// Started and Stopped are not that: its clock was off. 0: they are.
-	StartedClaim holdfast.UnixMilli `json:"started_claim,omitempty"`
-	StoppedClaim holdfast.UnixMilli `json:"stopped_claim,omitempty"`
+	StartedClaim holdfast.UnixMilli `json:"started_claim,omitempty" cbor:"21,keyasint,omitempty"`
+	StoppedClaim holdfast.UnixMilli `json:"stopped_claim,omitempty" cbor:"22,keyasint,omitempty"`
 }
 
 // A Moment is a clock reading with its quality.
@@ -92,56 +93,20 @@ type Line struct {
 	Gross     holdfast.Micros `json:"gross" cbor:"7,keyasint"`
 }
 
-// wire is the CBOR form. Keys are frozen: docs/statements.md.
-type wire struct {
-	Session      holdfast.SessionID  `cbor:"1,keyasint"`
-	Gateway      holdfast.GatewayID  `cbor:"2,keyasint"`
-	Site         holdfast.SiteID     `cbor:"3,keyasint"`
-	Charger      holdfast.ChargerID  `cbor:"4,keyasint"`
-	EVSE         uint32              `cbor:"5,keyasint"`
-	Epoch        holdfast.Epoch      `cbor:"6,keyasint"`
-	Seq          holdfast.Seq        `cbor:"7,keyasint"`
-	Provisional  bool                `cbor:"8,keyasint"`
-	Issued       Moment              `cbor:"9,keyasint"`
-	Started      Moment              `cbor:"10,keyasint"`
-	Stopped      Moment              `cbor:"11,keyasint"`
-	Start        *holdfast.WattHours `cbor:"12,keyasint,omitempty"`
-	Stop         *holdfast.WattHours `cbor:"13,keyasint,omitempty"`
-	Energy       holdfast.WattHours  `cbor:"14,keyasint"`
-	Tariff       *Tariff             `cbor:"15,keyasint,omitempty"`
-	Currency     string              `cbor:"16,keyasint,omitempty"`
-	Lines        []Line              `cbor:"17,keyasint"`
-	Net          holdfast.Micros     `cbor:"18,keyasint"`
-	VAT          holdfast.Micros     `cbor:"19,keyasint"`
-	Gross        holdfast.Micros     `cbor:"20,keyasint"`
-	StartedClaim holdfast.UnixMilli  `cbor:"21,keyasint,omitempty"`
-	StoppedClaim holdfast.UnixMilli  `cbor:"22,keyasint,omitempty"`
-}
-
 // Encode returns r's payload for [statement.Sign]. It fails, wrapping
 // [ErrInvalid], when r does not add up.
 func Encode(r Receipt) ([]byte, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	return statement.Marshal(wire{
-		r.Session, r.Gateway, r.Site, r.Charger, uint32(r.EVSE), r.Epoch, r.Seq, r.Provisional, r.Issued, r.Started, r.Stopped,
-		r.Start, r.Stop, r.Energy, r.Tariff, r.Currency, r.Lines, r.Net, r.VAT, r.Gross, r.StartedClaim, r.StoppedClaim,
-	})
+	return statement.Marshal(r)
 }
 
 // Decode reads a payload. It does not say who signed it: see [Verify].
 func Decode(payload []byte) (Receipt, error) {
-	var w wire
-	if err := statement.Unmarshal(payload, &w); err != nil {
+	var r Receipt
+	if err := statement.Unmarshal(payload, &r); err != nil {
 		return Receipt{}, fmt.Errorf("receipt: %w", err)
-	}
-	if w.EVSE > math.MaxInt32 {
-		return Receipt{}, fmt.Errorf("%w: evse %d", ErrInvalid, w.EVSE)
-	}
-	r := Receipt{
-		w.Session, w.Gateway, w.Site, w.Charger, int(w.EVSE), w.Epoch, w.Seq, w.Provisional, w.Issued, w.Started, w.Stopped,
-		w.Start, w.Stop, w.Energy, w.Tariff, w.Currency, w.Lines, w.Net, w.VAT, w.Gross, w.StartedClaim, w.StoppedClaim,
 	}
 	again, err := Encode(r)
 	if err != nil {
