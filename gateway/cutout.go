@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/ocpp"
 	"github.com/holdfast-ev/holdfast/record"
 )
@@ -94,10 +96,16 @@ func (g *Gateway) hurry() {
 	}
 }
 
-func (k *call) stopping() bool { _, ok := k.command.(ocpp.RemoteStop); return ok }
+func (k call) stopping() bool { _, ok := k.command.(ocpp.RemoteStop); return ok }
+
+// toldToStop reports whether an order of ours to stop a session waits for its
+// turn or its answer.
+func (c *conn) toldToStop(id holdfast.SessionID) bool {
+	return slices.ContainsFunc(c.calls, func(k call) bool { return k.stopping() && k.session == id })
+}
 
 // urgent puts a command before all that wait. It is never refused: there is one
-// per session at most.
+// stop and one set-point per session at most.
 func (g *Gateway) urgent(c *conn, k call) {
 	k.id = g.chance.messageID()
 	at := 0

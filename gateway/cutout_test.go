@@ -135,3 +135,28 @@ func TestCutOutDoesNotWaitForAnswers(t *testing.T) {
 		t.Errorf("%d stops a second after the trip", n)
 	}
 }
+
+// However long a charger is connected and says nothing, one order to stop waits
+// for it and no more: when it speaks again it does not find hundreds.
+func TestCutOutQueuesOneStopPerSession(t *testing.T) {
+	p := newPlant(t)
+	p.commission()
+	p.start("CP1", 1, "CARD1")
+	p.settle()
+	d := p.chargers["CP1"]
+	d.mute = true
+	p.step(gateway.CutOut{Line: "input", Active: true})
+	for range 600 {
+		p.pass(1000)
+		p.step(gateway.Tick{})
+	}
+	sent := len(p.commands(d.conn, "RemoteStopTransaction"))
+	if most := 600_000/gateway.CallTimeoutMillis + 1; sent < most-2 || sent > most {
+		t.Errorf("%d stops were sent in 10 minutes of silence, want about %d", sent, most)
+	}
+	d.mute = false
+	p.settle()
+	if n := len(p.commands(d.conn, "RemoteStopTransaction")) - sent; n > 1 || d.tx[1] != 0 {
+		t.Errorf("%d stops had piled up; still running: %v", n, d.tx[1] != 0)
+	}
+}

@@ -51,10 +51,12 @@ func (g *Gateway) enforce(ses *Session) {
 
 // order tells the charger to stop a session. An order that is not obeyed, or
 // could not be sent, goes out again after [StopRetryMillis]: it is the same
-// however often it arrives.
+// however often it arrives. While one waits for its turn or its answer there is
+// no second: a charger that says nothing would find hundreds of them when it
+// speaks again.
 func (g *Gateway) order(ses *Session) {
 	l, c := g.live[ses.ID], g.chargers[ses.Charger]
-	if l == nil || c == nil {
+	if l == nil || c == nil || c.toldToStop(ses.ID) {
 		return
 	}
 	if l.stopped != 0 && g.now.Mono-l.stopped < g.stopRetry() {
