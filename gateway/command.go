@@ -168,9 +168,14 @@ func (g *Gateway) timeouts() {
 		if c.sent == 0 || g.now.Mono-c.sent < CallTimeoutMillis {
 			continue
 		}
-		k := c.calls[0]
-		c.calls, c.sent = c.calls[1:], 0
-		g.answered(c, k, ocpp.Outcome{Status: "Timeout"}, "")
-		g.sendCall(c)
+		g.unanswered(c)
 	}
+}
+
+// unanswered gives up on the call under way and sends the next.
+func (g *Gateway) unanswered(c *conn) {
+	k := c.calls[0]
+	c.calls, c.sent = c.calls[1:], 0
+	g.answered(c, k, ocpp.Outcome{Status: "Timeout"}, "")
+	g.sendCall(c)
 }

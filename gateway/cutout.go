@@ -86,13 +86,9 @@ func (g *Gateway) hurry() {
 		if c == nil || c.sent == 0 || g.now.Mono-(c.sent-1) < CutOutCallMillis {
 			continue
 		}
-		if k := c.calls[0]; k.stopping() {
-			continue
+		if !c.calls[0].stopping() {
+			g.unanswered(c)
 		}
-		k := c.calls[0]
-		c.calls, c.sent = c.calls[1:], 0
-		g.answered(c, k, ocpp.Outcome{Status: "Timeout"}, "")
-		g.sendCall(c)
 	}
 }
 
