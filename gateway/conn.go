@@ -174,21 +174,19 @@ func (g *Gateway) call(c *conn, f ocpp.Frame, raw []byte) {
 			return
 		}
 	}
-	v := c.dialect.Version()
-	broken := g.cfg.Schemas.CheckCall(v, f.Action, f.Payload)
+	m := message{conn: c, id: f.ID, sum: sum, action: f.Action, raw: raw}
+	broken := g.cfg.Schemas.CheckCall(c.dialect.Version(), f.Action, f.Payload)
 	if broken != nil && !(g.cfg.Lenient && broken.Tolerable) {
-		g.counters.BadFrames++
-		g.reply(message{conn: c, id: f.ID, sum: sum, action: f.Action}, broken.Frame(v, f.ID).Encode())
+		g.reject(m, broken)
 		return
 	}
 	ev, bad := c.dialect.Event(f.Action, f.Payload)
 	if bad != nil {
-		g.counters.BadFrames++
-		g.reply(message{conn: c, id: f.ID, sum: sum, action: f.Action}, bad.Frame(v, f.ID).Encode())
+		g.reject(m, bad)
 		return
 	}
 	g.counters.Calls++
-	m := message{conn: c, id: f.ID, sum: sum, action: f.Action, event: ev, raw: raw, time: g.timed(c, ev)}
+	m.event, m.time = ev, g.timed(c, ev)
 	if broken != nil {
 		g.counters.Tolerated++
 		g.note(m) // acted on all the same, and kept as it came
@@ -258,6 +256,12 @@ func (g *Gateway) event(m message) ocpp.Answer {
 // note keeps a message that no rule needs.
 func (g *Gateway) note(m message) {
 	g.emit(record.Record{Charger: m.conn.charger, Body: &record.FrameNoted{Action: m.action, Raw: g.sealed(m)}})
+}
+
+// reject answers a message that cannot be acted on.
+func (g *Gateway) reject(m message, why *ocpp.Error) {
+	g.counters.BadFrames++
+	g.reply(m, why.Frame(m.conn.dialect.Version(), m.id).Encode())
 }
 
 func (g *Gateway) answer(m message, a ocpp.Answer) {
