@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/holdfast-ev/holdfast/ocpp"
@@ -125,22 +126,21 @@ func (g *Gateway) answered(c *conn, k call, out ocpp.Outcome, detail string) {
 
 // values prints a configuration in a fixed order.
 func values(m map[string]string) (s string) {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		v := m[k]
-		if ocpp.SecretKey(k) {
-			v = "(hidden)"
-		}
-		s += fmt.Sprintf("%s=%s\n", k, v)
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		s += fmt.Sprintf("%s=%s\n", k, shown(k, m[k]))
 	}
 	if len(s) > MaxValuesBytes {
 		s = s[:MaxValuesBytes]
 	}
 	return s
+}
+
+// shown is the value of a charger's setting as records may have it.
+func shown(key, value string) string {
+	if ocpp.SecretKey(key) {
+		return "(hidden)"
+	}
+	return value
 }
 
 // MaxValuesBytes bounds the configuration that an outcome carries.
@@ -158,12 +158,7 @@ func (g *Gateway) failCalls(c *conn, status string) {
 
 // timeouts fails commands that were not answered in time.
 func (g *Gateway) timeouts() {
-	ids := make([]ConnID, 0, len(g.conns))
-	for id := range g.conns {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
+	for _, id := range slices.Sorted(maps.Keys(g.conns)) {
 		c := g.conns[id]
 		if c.sent == 0 || g.now.Mono-c.sent < CallTimeoutMillis {
 			continue

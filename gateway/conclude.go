@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,7 +25,6 @@ type collection struct {
 	conn      ConnID
 	request   int
 	directive string
-	call      call
 	values    map[string]string
 	bodies    []json.RawMessage
 	bytes     int
@@ -74,18 +74,9 @@ func requestOf(c ocpp.Command) int {
 // valuesJSON writes values in a fixed order, as many as fit MaxValuesBytes, and
 // none that is a secret.
 func valuesJSON(values map[string]string, detail string) (json.RawMessage, string) {
-	keys := make([]string, 0, len(values))
-	for k := range values {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
 	out, left := []byte{'{'}, 0
-	for _, k := range keys {
-		v := values[k]
-		if ocpp.SecretKey(k) {
-			v = "(hidden)"
-		}
-		name, value := ocpp.Marshal(k), ocpp.Marshal(v)
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		name, value := ocpp.Marshal(k), ocpp.Marshal(shown(k, values[k]))
 		if len(out)+len(name)+len(value)+3 > MaxValuesBytes {
 			left++
 			continue
@@ -96,7 +87,7 @@ func valuesJSON(values map[string]string, detail string) (json.RawMessage, strin
 		out = append(append(append(out, name...), ':'), value...)
 	}
 	if left > 0 {
-		detail = fmt.Sprintf("%d of %d values left out: too long %s", left, len(keys), detail)
+		detail = fmt.Sprintf("%d of %d values left out: too long %s", left, len(values), detail)
 	}
 	return append(out, '}'), detail
 }
@@ -123,11 +114,11 @@ func (g *Gateway) collect(c *conn, k call) bool {
 		return false
 	}
 	if len(g.collecting) >= MaxCollecting {
-		g.concluded(c, &collection{call: k, directive: k.directive}, "refused", "too many answers are being gathered")
+		g.concluded(c, &collection{directive: k.directive}, "refused", "too many answers are being gathered")
 		return true
 	}
 	g.collecting = append(g.collecting, &collection{
-		conn: c.id, request: n, directive: k.directive, call: k, values: map[string]string{}, last: g.now.Mono,
+		conn: c.id, request: n, directive: k.directive, values: map[string]string{}, last: g.now.Mono,
 	})
 	return true
 }

@@ -57,7 +57,8 @@ func (g *Gateway) device(d uplink.Directive) (ok bool, err error) {
 	return false, nil
 }
 
-// request draws the id of a request whose answer comes later, in other messages.
+// request draws the id of a request that a charger names again later, in other
+// messages.
 func (g *Gateway) request() int { return int(g.chance.below(1<<30)) + 1 }
 
 // spare refuses what would interrupt a running session that nobody asked to

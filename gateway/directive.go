@@ -140,7 +140,7 @@ func (g *Gateway) remoteStart(d uplink.Directive) error {
 		if _, auth := g.decided(b.Charger, b.EVSE, t, viaRemote, v); auth.Status != ocpp.AuthAccepted {
 			return fmt.Errorf("%s: %s", v.Rule, v.Reason)
 		}
-		return g.direct(d, b.Charger, ocpp.RemoteStart{EVSE: b.EVSE, Token: t, RemoteID: int(g.chance.below(1<<30)) + 1})
+		return g.direct(d, b.Charger, ocpp.RemoteStart{EVSE: b.EVSE, Token: t, RemoteID: g.request()})
 	})
 }
 
