@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/holdfast-ev/holdfast"
@@ -54,13 +56,7 @@ func (g *Gateway) flush() {
 		}
 	}
 	slices.SortFunc(due, func(a, b coalesceKey) int {
-		if a.charger != b.charger {
-			return slices.Compare([]byte(a.charger), []byte(b.charger))
-		}
-		if a.kind != b.kind {
-			return slices.Compare([]byte(a.kind), []byte(b.kind))
-		}
-		return slices.Compare(a.token[:], b.token[:])
+		return cmp.Or(cmp.Compare(a.charger, b.charger), cmp.Compare(a.kind, b.kind), bytes.Compare(a.token[:], b.token[:]))
 	})
 	for _, key := range due {
 		c := g.coalesced[key]

@@ -17,7 +17,7 @@ func (s *State) IndexDiff() string {
 	for _, ses := range s.Sessions {
 		all = append(all, ses)
 	}
-	slices.SortFunc(all, func(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) })
+	slices.SortFunc(all, cmpSessions)
 	chargers, live, tx, tariffs := map[holdfast.ChargerID]*shelf{}, map[holdfast.TokenHash]int64{}, map[string][]*Session{}, map[holdfast.Hash]int{}
 	for _, ses := range all {
 		sh := chargers[ses.Charger]

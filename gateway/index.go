@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/holdfast-ev/holdfast"
@@ -129,16 +130,14 @@ func count[K comparable, N int | int64](m map[K]N, k K, by N) {
 	}
 }
 
-func order(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) }
-
 // insert keeps list in order. A session that has just begun goes to the end.
 func insert(list []*Session, ses *Session) []*Session {
-	i, _ := slices.BinarySearchFunc(list, ses, order)
+	i, _ := slices.BinarySearchFunc(list, ses, cmpSessions)
 	return slices.Insert(list, i, ses)
 }
 
 func without(list []*Session, ses *Session) []*Session {
-	i, found := slices.BinarySearchFunc(list, ses, order)
+	i, found := slices.BinarySearchFunc(list, ses, cmpSessions)
 	if !found {
 		return list
 	}
@@ -162,7 +161,7 @@ func (x *index) unpend(d *Decision) {
 	}
 }
 
-func orderDecisions(a, b *Decision) int { return compare(int64(a.Seq), int64(b.Seq)) }
+func orderDecisions(a, b *Decision) int { return cmp.Compare(a.Seq, b.Seq) }
 
 // running returns a charger's running sessions, oldest first. The list is the
 // caller's: it may end them while it goes through it.

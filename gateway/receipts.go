@@ -86,7 +86,7 @@ func (g *Gateway) askReceipts() {
 			due = append(due, ses)
 		}
 	}
-	slices.SortFunc(due, func(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) })
+	slices.SortFunc(due, cmpSessions)
 	for _, ses := range due {
 		g.receipt(ses)
 	}

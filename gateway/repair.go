@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -62,13 +64,7 @@ func (s *State) applyGap(b *record.SegmentQuarantined) {
 		kept = append(kept, g)
 	}
 	slices.SortFunc(kept, func(a, b Gap) int {
-		if a.Journal != b.Journal {
-			return slices.Compare([]byte(a.Journal), []byte(b.Journal))
-		}
-		if a.Epoch != b.Epoch {
-			return slices.Compare(a.Epoch[:], b.Epoch[:])
-		}
-		return compare(int64(a.First), int64(b.First))
+		return cmp.Or(cmp.Compare(a.Journal, b.Journal), bytes.Compare(a.Epoch[:], b.Epoch[:]), cmp.Compare(a.First, b.First))
 	})
 	s.Gaps = kept[max(0, len(kept)-MaxGaps):]
 }

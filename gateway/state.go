@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -330,7 +332,7 @@ func (s *State) applySession(r record.Record) error {
 	if ses == nil {
 		return nil // forgotten long ago: nothing here depends on it any more
 	}
-	was, known := ses.Running(), factsOf(ses)
+	known := factsOf(ses)
 	s.ix() // before the change: it is built from what is there
 	if err := ses.Apply(r); err != nil {
 		return err
@@ -339,12 +341,12 @@ func (s *State) applySession(r record.Record) error {
 	s.noteRegister(&ses.Session)
 	switch b := r.Body.(type) {
 	case *record.SessionAuthorized:
-		if was {
+		if known.running {
 			s.expose(ses.ID, b.Decision, b.Token, b.Reserved)
 			s.keepTariff(b.Tariff)
 		}
 	case *record.SessionEnded:
-		if was {
+		if known.running {
 			s.Power.forget(ses.Charger, ses.EVSE())
 			s.Access.Spend(sessionKey(ses.ID), b.Cost)
 			s.trim(ses.Charger)
@@ -388,22 +390,10 @@ func (s *State) trim(id holdfast.ChargerID) {
 
 // cmpSessions orders sessions by when they were opened: boot, then the
 // monotonic clock, then the id. Positions do not compare across epochs.
-func cmpSessions(a, b *session.Session) int {
-	if a.OpenedAt.Boot != b.OpenedAt.Boot {
-		return int(int64(a.OpenedAt.Boot) - int64(b.OpenedAt.Boot))
-	}
-	if a.OpenedAt.Mono != b.OpenedAt.Mono {
-		return compare(a.OpenedAt.Mono, b.OpenedAt.Mono)
-	}
-	return slices.Compare(a.ID[:], b.ID[:])
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+func cmpSessions(a, b *Session) int {
+	return cmp.Or(
+		cmp.Compare(a.OpenedAt.Boot, b.OpenedAt.Boot),
+		cmp.Compare(a.OpenedAt.Mono, b.OpenedAt.Mono),
+		bytes.Compare(a.ID[:], b.ID[:]),
+	)
 }

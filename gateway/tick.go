@@ -61,7 +61,7 @@ func (g *Gateway) freedLong() {
 			due = append(due, ses)
 		}
 	}
-	slices.SortFunc(due, func(a, b *Session) int { return cmpSessions(&a.Session, &b.Session) })
+	slices.SortFunc(due, cmpSessions)
 	for _, ses := range due {
 		g.abandon(ses, session.ReasonFreed)
 	}
