@@ -58,7 +58,7 @@ func Settle(items []Item, tariffs func(record.TariffRef) (*tariff.Tariff, bool))
 	}
 	o.Exceptions = append(o.Exceptions, raised(e)...)
 	if s.Running() {
-		o.Session = view(e, s, running(s))
+		o.Session = view(e, s, s.Begun())
 		return o.With()
 	}
 	b := s.Bill()

@@ -67,8 +67,3 @@ func view(e evidence, s *session.Session, b session.Bill) View {
 	}
 	return v
 }
-
-// running is the bill of a session that goes on: when it began, and no more.
-func running(s *session.Session) session.Bill {
-	return s.Begun()
-}
