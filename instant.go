@@ -33,6 +33,10 @@ const (
 	Synchronised Quality = "S" // set from a signed cloud time, within tolerance
 )
 
+// Trusted reports whether a time of this quality comes from the cloud's signed
+// time, read now or run on from it: not anybody can have set it.
+func (q Quality) Trusted() bool { return q == Synchronised || q == Relative }
+
 // An Instant is the time as a gateway knows it when an input arrives. The core
 // never reads a clock: every instant is an input.
 type Instant struct {

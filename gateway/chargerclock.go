@@ -254,7 +254,7 @@ func (g *Gateway) at(mono, offset int64) *record.ChargerTime {
 // clock of some quality: against one that anybody may have set it says nothing.
 func (g *Gateway) noteClock(id holdfast.ChargerID, c *chargerClock) {
 	q := g.now.Quality
-	if q != holdfast.Synchronised && q != holdfast.Relative || !c.settled() || c.noted != 0 && g.now.Mono-c.noted < CoalesceMillis {
+	if !q.Trusted() || !c.settled() || c.noted != 0 && g.now.Mono-c.noted < CoalesceMillis {
 		return
 	}
 	off, was := g.offsetMs(c.now.ms), int64(0)
@@ -291,9 +291,6 @@ func (g *Gateway) timed(c *conn, ev ocpp.Event) *record.ChargerTime {
 	}
 	return nil
 }
-
-// isLive reports whether a message told what happened as it happened.
-func isLive(t *record.ChargerTime) bool { return t != nil && t.How == record.TimeLive }
 
 // A ChargerClockStatus is how far a charger's clock is from the gateway's.
 type ChargerClockStatus struct {

@@ -191,7 +191,7 @@ func fits(ses *Session, m message, tx ocpp.Transaction, g *Gateway) bool {
 	if wh, first := stopRegister(tx.Readings), ses.Opened.Start; wh != nil && first != nil && *wh < *first {
 		return false
 	}
-	return isLive(m.time) || !tx.At.Plausible() || !ses.Opened.StartedAt.Plausible() || tx.At >= ses.Opened.StartedAt
+	return m.time.Live() || !tx.At.Plausible() || !ses.Opened.StartedAt.Plausible() || tx.At >= ses.Opened.StartedAt
 }
 
 // sameOrphan finds the orphan that the same stop made before.

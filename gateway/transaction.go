@@ -164,8 +164,7 @@ func (g *Gateway) late(m message, tx ocpp.Transaction) bool {
 	if m.time != nil {
 		return true // its clock was set since, so it was made some time ago
 	}
-	ours := g.now.Quality == holdfast.Synchronised || g.now.Quality == holdfast.Relative
-	return tx.Offline || ours && tx.At.Plausible() && int64(g.now.Wall-tx.At) > RecentStartMillis
+	return tx.Offline || g.now.Quality.Trusted() && tx.At.Plausible() && int64(g.now.Wall-tx.At) > RecentStartMillis
 }
 
 // freeTx takes the next 1.6 transaction id of the lease: a positive int32 that

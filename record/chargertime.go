@@ -33,5 +33,8 @@ type ChargerTime struct {
 // Known reports whether t says when it was.
 func (t *ChargerTime) Known() bool { return t != nil && t.How != TimeUnknown }
 
+// Live reports whether t was told as it happened.
+func (t *ChargerTime) Live() bool { return t != nil && t.How == TimeLive }
+
 // Type implements [Body].
 func (*ChargerClock) Type() Type { return "charger.clock" }

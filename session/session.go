@@ -166,7 +166,7 @@ func (s *Session) countAll(readings []holdfast.Reading, when *record.ChargerTime
 // count counts a register. One that came live is the newest, whatever time the
 // charger gives it.
 func (s *Session) count(wh holdfast.WattHours, at holdfast.UnixMilli, when *record.ChargerTime) {
-	if when.Known() && when.How == record.TimeLive {
+	if when.Live() {
 		s.Meter.CountNow(wh, at)
 		return
 	}

@@ -23,11 +23,6 @@ type stamp struct {
 	Time    *record.ChargerTime `json:"time,omitempty"` // nil: nothing is known of the charger's clock
 }
 
-// trusted: the gateway's clock can be held against a charger's.
-func trusted(q holdfast.Quality) bool {
-	return q == holdfast.Synchronised || q == holdfast.Relative
-}
-
 // span is the time between two stamps and how far it can be relied on: S or R
 // when the gateway measured it, or had a clock beside the charger's; I when it
 // rests on the charger's clock alone; U when nobody can say.
@@ -48,7 +43,7 @@ func span(a, b stamp) (ms int64, q holdfast.Quality) {
 	switch {
 	case can && doubtful:
 		return int64(claimed), holdfast.Unknown
-	case can && a.Claim.Plausible() && trusted(a.Arrived.Quality):
+	case can && a.Claim.Plausible() && a.Arrived.Quality.Trusted():
 		return int64(claimed), a.Arrived.Quality
 	case can && a.Claim.Plausible():
 		return int64(claimed), holdfast.Informative
@@ -96,7 +91,7 @@ func between(a, b holdfast.Instant) (ms int64, q holdfast.Quality) {
 		return max(0, b.Mono-a.Mono), holdfast.Relative
 	case a.Quality == holdfast.Synchronised && b.Quality == holdfast.Synchronised:
 		return max(0, int64(b.Wall-a.Wall)), holdfast.Synchronised
-	case trusted(a.Quality) && trusted(b.Quality):
+	case a.Quality.Trusted() && b.Quality.Trusted():
 		return max(0, int64(b.Wall-a.Wall)), holdfast.Relative
 	}
 	return max(0, int64(b.Wall-a.Wall)), holdfast.Unknown
@@ -106,7 +101,7 @@ func between(a, b holdfast.Instant) (ms int64, q holdfast.Quality) {
 // better or the claim cannot be.
 func (s stamp) moment() (holdfast.UnixMilli, holdfast.Quality) {
 	switch t := s.Time; {
-	case t.Known() && trusted(t.At.Quality):
+	case t.Known() && t.At.Quality.Trusted():
 		if s.Claim.Plausible() && max(s.Claim-t.At.Wall, t.At.Wall-s.Claim) <= ClaimToleranceMillis {
 			return s.Claim, t.At.Quality
 		}
@@ -142,7 +137,7 @@ func (s *Session) over() stamp {
 	switch {
 	case s.Orphan != nil:
 		return stamp{s.Orphan.StoppedAt, s.EndedAt, s.Orphan.Time}
-	case s.ClosedByUs() && !trusted(s.EndedAt.Quality):
+	case s.ClosedByUs() && !s.EndedAt.Quality.Trusted():
 		return stamp{0, s.EndedAt, s.Ended.Time}
 	}
 	return stamp{s.Ended.StoppedAt, s.EndedAt, s.Ended.Time}

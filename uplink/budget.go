@@ -93,7 +93,7 @@ func (u Usage) Total() int64 { return u.Sent + u.Received }
 // months do not go back: a clock that is wrong must not hand out a fresh
 // budget. What was counted before any month was known counts in the first.
 func (u *Usage) roll(b Budget, now holdfast.Instant) {
-	if b.Bytes == 0 || !trusted(now) {
+	if b.Bytes == 0 || !now.Quality.Trusted() {
 		return // without a budget there are no months: it counts since the start
 	}
 	switch begin := b.Period(now.Wall); {
@@ -102,11 +102,6 @@ func (u *Usage) roll(b Budget, now holdfast.Instant) {
 	case begin > u.Period:
 		*u = Usage{Period: begin}
 	}
-}
-
-// trusted: the wall clock comes from the cloud's signed time.
-func trusted(now holdfast.Instant) bool {
-	return now.Quality == holdfast.Synchronised || now.Quality == holdfast.Relative
 }
 
 // CostOf is the price of so many bytes in millionths of the currency unit,

@@ -91,7 +91,7 @@ func (r *Router) Bulk(now holdfast.Instant) bool {
 // open reports whether a window is open. Without a trusted clock nobody knows,
 // and what can wait waits: the first contact brings the time.
 func (l *link) open(now holdfast.Instant) bool {
-	return len(l.Windows.List) == 0 || trusted(now) && l.Windows.Open(now.Wall)
+	return len(l.Windows.List) == 0 || now.Quality.Trusted() && l.Windows.Open(now.Wall)
 }
 
 // Patience is how long evidence waits on the link in use: by the stage of the
@@ -194,7 +194,7 @@ func (r *Router) status(now holdfast.Instant, i int) LinkStatus {
 			s.Resets = l.Budget.Period(l.use.Period.Add(40 * 24 * hour))
 		}
 	}
-	if !s.Open && trusted(now) {
+	if !s.Open && now.Quality.Trusted() {
 		s.NextOpen = l.Windows.Next(now.Wall)
 	}
 	for j := range r.pairs {

@@ -217,7 +217,7 @@ func (r *Router) usable(now holdfast.Instant) (out []int) {
 			out = append(out, i)
 		}
 	}
-	if len(out) == 0 && !trusted(now) && (r.clocked == 0 || now.Mono+1-r.clocked >= ClockHelloMillis) {
+	if len(out) == 0 && !now.Quality.Trusted() && (r.clocked == 0 || now.Mono+1-r.clocked >= ClockHelloMillis) {
 		for i := range r.pairs {
 			out = append(out, i)
 		}

@@ -261,5 +261,5 @@ func (c *Clock) Status() ClockStatus {
 // time: only then may a certificate's dates be held against it.
 func (c *Clock) Trusted() (time.Time, bool) {
 	now := c.Now()
-	return now.Wall.Time(), now.Quality == holdfast.Synchronised || now.Quality == holdfast.Relative
+	return now.Wall.Time(), now.Quality.Trusted()
 }
