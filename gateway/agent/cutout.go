@@ -1,14 +1,12 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -134,7 +132,7 @@ func (c *cutOut) drive() {
 // releaseCutOut takes a person's release, on the unix socket only: whoever can
 // open that is at the site, or has been let in there.
 func releaseCutOut(w http.ResponseWriter, r *http.Request, m *metrics, e *engine) {
-	if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); !ok || at.Network() != "unix" {
+	if !overSocket(r) {
 		http.Error(w, "the cut-out is released over the unix socket only", http.StatusForbidden)
 		return
 	}
@@ -192,18 +190,13 @@ func ReleaseCutOut(ctx context.Context, socket, by string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*scrapeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway/v1/cutout/release", bytes.NewReader(body))
+	resp, err := askLocal(ctx, socket, http.MethodPost, "/v1/cutout/release", body)
 	if err != nil {
-		return fmt.Errorf("make a request: %w", err)
-	}
-	resp, err := localClient(socket).Do(req)
-	if err != nil {
-		return fmt.Errorf("no gateway is running at %s: start it with: holdfast-gateway run (%w)", socket, err)
+		return err
 	}
 	defer drainClose(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what came is better than nothing
-		return fmt.Errorf("not released: %s", strings.TrimSpace(string(text)))
+		return fmt.Errorf("not released: %s", saidBy(resp))
 	}
 	return nil
 }

@@ -1,13 +1,16 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,13 +89,9 @@ func listenUnix(path string) (net.Listener, error) {
 func FetchReport(ctx context.Context, socket string) (*Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*scrapeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway/v1/status", nil)
+	resp, err := askLocal(ctx, socket, http.MethodGet, "/v1/status", nil)
 	if err != nil {
-		return nil, fmt.Errorf("make a request: %w", err)
-	}
-	resp, err := localClient(socket).Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("no gateway is running at %s: start it with: holdfast-gateway run (%w)", socket, err)
+		return nil, err
 	}
 	defer drainClose(resp.Body)
 	if resp.StatusCode != http.StatusOK {
@@ -105,12 +104,35 @@ func FetchReport(ctx context.Context, socket string) (*Report, error) {
 	return r, nil
 }
 
-// localClient speaks HTTP over a unix socket, whatever host the URL names.
-func localClient(socket string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
+// overSocket reports whether a request came over the unix socket, whose mode
+// says who may ask the gateway to do something.
+func overSocket(r *http.Request) bool {
+	at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && at.Network() == "unix"
+}
+
+// askLocal makes one request to the gateway whose local API is at socket. The
+// caller closes the answer's body.
+func askLocal(ctx context.Context, socket, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	c := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		},
 	}}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no gateway is running at %s: start it with: holdfast-gateway run (%w)", socket, err)
+	}
+	return resp, nil
+}
+
+// saidBy is what an answer says to people; what cannot be read is left out.
+func saidBy(resp *http.Response) string {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what came is better than nothing
+	return strings.TrimSpace(string(text))
 }

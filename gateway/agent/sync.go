@@ -3,10 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -16,7 +13,7 @@ import (
 
 // syncNow takes a person's wish to have everything uploaded now.
 func syncNow(w http.ResponseWriter, r *http.Request, e *engine) {
-	if at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr); at == nil || at.Network() != "unix" {
+	if !overSocket(r) {
 		http.Error(w, "only on the unix socket: loopback asks nobody who they are", http.StatusForbidden)
 		return
 	}
@@ -32,26 +29,15 @@ func syncNow(w http.ResponseWriter, r *http.Request, e *engine) {
 // SyncNow asks the gateway whose local API is at socket to upload what waits,
 // whatever windows say.
 func SyncNow(ctx context.Context, socket string) error {
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		},
-	}
 	ctx, cancel := context.WithTimeout(ctx, 2*scrapeTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway/v1/sync", nil)
+	resp, err := askLocal(ctx, socket, http.MethodPost, "/v1/sync", nil)
 	if err != nil {
-		return fmt.Errorf("make a request: %w", err)
-	}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		return fmt.Errorf("no gateway is running at %s: start it with: holdfast-gateway run (%w)", socket, err)
+		return err
 	}
 	defer drainClose(resp.Body)
 	if resp.StatusCode != http.StatusAccepted {
-		why, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // for people; what cannot be read is left out
-		return fmt.Errorf("the gateway at %s did not take it (HTTP %d): %s", socket, resp.StatusCode, strings.TrimSpace(string(why)))
+		return fmt.Errorf("the gateway at %s did not take it (HTTP %d): %s", socket, resp.StatusCode, saidBy(resp))
 	}
 	return nil
 }
