@@ -9,7 +9,6 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/gateway"
-	"github.com/holdfast-ev/holdfast/gateway/agent"
 	"github.com/holdfast-ev/holdfast/record"
 )
 
@@ -28,13 +27,9 @@ Exit code 0 when the gateway answers; 1 when it does not, or has no such charger
 	at.add(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		socket, err := at.path()
+		r, err := at.report(c.Context())
 		if err != nil {
 			return err
-		}
-		r, err := agent.FetchReport(c.Context(), socket)
-		if err != nil {
-			return failed(err)
 		}
 		list := r.Chargers
 		if len(args) == 1 {

@@ -1,6 +1,6 @@
 // Package command is the command line of a gateway, for cmd/holdfast-gateway
-// and for `holdfast gateway`: run, check-config, status, chargers, enroll, hash-password,
-// example-config. Each verb reads flags, calls package agent and prints.
+// and for `holdfast gateway`: run, check-config, status, chargers, sync, cutout, enroll,
+// hash-password, example-config. Each verb reads flags, calls package agent and prints.
 //
 // Exit codes: 0 it worked; 1 the answer is no (the gateway is not running, the
 // cloud refused, the disk failed); 2 the question was wrong (flags, files,

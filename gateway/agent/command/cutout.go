@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +23,8 @@ latches. "status" shows it; "cutout release" lets sessions start again.`,
 }
 
 func releaseCommand() *cobra.Command {
-	var file, dir, socket, by string
+	var at socketFlag
+	var by string
 	c := &cobra.Command{
 		Use:   "release",
 		Short: "Let sessions start again after the safety cut-out has tripped",
@@ -35,22 +35,13 @@ while the input still says stop.
 Exit code 0 when it is released, 1 when it is not.`,
 		Args: cobra.NoArgs,
 	}
-	configFlag(c, &file)
-	c.Flags().StringVar(&dir, "dir", "", "data directory, instead of --config")
-	c.Flags().StringVar(&socket, "socket", "", "unix socket of the local API, instead of --config")
+	at.add(c)
 	c.Flags().StringVar(&by, "by", "", "who releases it, for the record (default: the user's name)")
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		switch {
-		case socket != "":
-		case dir != "":
-			socket = filepath.Join(dir, "gateway.sock")
-		default:
-			cfg, err := agent.LoadConfig(file)
-			if err != nil {
-				return err
-			}
-			socket = cfg.Local.Socket
+		socket, err := at.path()
+		if err != nil {
+			return err
 		}
 		for _, env := range []string{"SUDO_USER", "USER", "LOGNAME"} {
 			if by == "" {
@@ -66,7 +57,7 @@ Exit code 0 when it is released, 1 when it is not.`,
 		if *asJSON {
 			return printJSON(c.OutOrStdout(), map[string]any{"released": true, "by": by})
 		}
-		_, err := fmt.Fprintln(c.OutOrStdout(), "Released. Sessions can start again.")
+		_, err = fmt.Fprintln(c.OutOrStdout(), "Released. Sessions can start again.")
 		return err
 	}
 	return c

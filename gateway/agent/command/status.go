@@ -31,13 +31,9 @@ Exit code 0 when the gateway answers, whatever it says; 1 when it does not.`,
 	at.add(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		socket, err := at.path()
+		r, err := at.report(c.Context())
 		if err != nil {
 			return err
-		}
-		r, err := agent.FetchReport(c.Context(), socket)
-		if err != nil {
-			return failed(err)
 		}
 		if *asJSON {
 			return printJSON(c.OutOrStdout(), r)

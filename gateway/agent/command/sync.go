@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -34,6 +35,16 @@ func (s *socketFlag) path() (string, error) {
 		return "", err
 	}
 	return cfg.Local.Socket, nil
+}
+
+// report asks the gateway for its report.
+func (s *socketFlag) report(ctx context.Context) (*agent.Report, error) {
+	socket, err := s.path()
+	if err != nil {
+		return nil, err
+	}
+	r, err := agent.FetchReport(ctx, socket)
+	return r, failed(err)
 }
 
 func syncCommand() *cobra.Command {
