@@ -31,10 +31,11 @@ type cutOut struct {
 	log  *slog.Logger
 	feed func() *feed
 
-	want atomic.Int32 // of the output: 0 nothing said yet, 1 off, 2 on
-	said *feed        // the core that was told
-	last gateway.CutOut
-	done int32 // what the output was set to
+	want    atomic.Int32 // of the output: 0 nothing said yet, 1 off, 2 on
+	said    *feed        // the core that was told
+	last    gateway.CutOut
+	done    int32 // what the output was set to
+	failing bool  // to set it, at the last try
 }
 
 // run watches until ctx ends. A core that is new is told at once.
@@ -122,11 +123,13 @@ func (c *cutOut) drive() {
 	if want == c.done || want == 0 || c.cfg.Contactor == "" {
 		return
 	}
-	if err := os.WriteFile(c.cfg.Contactor, []byte{byte('0' + want - 1), '\n'}, 0o644); err != nil {
-		c.log.Error("contactor output not written", "err", err.Error())
-		return
+	err := os.WriteFile(c.cfg.Contactor, []byte{byte('0' + want - 1), '\n'}, 0o644)
+	if err != nil && !c.failing {
+		c.log.Error("contactor output not written; tried again until it is", "err", err.Error())
 	}
-	c.done = want
+	if c.failing = err != nil; !c.failing {
+		c.done = want
+	}
 }
 
 // releaseCutOut takes a person's release, on the unix socket only: whoever can
@@ -154,17 +157,20 @@ func releaseCutOut(w http.ResponseWriter, r *http.Request, m *metrics, e *engine
 		http.Error(w, "the core is recovering; try again", http.StatusServiceUnavailable)
 		return
 	}
-	for ctx.Err() == nil { // answered when it is on the disk, or when it was decided otherwise
+	for { // answered when it is on the disk, or when it was decided otherwise
 		now, err := m.report(ctx)
-		if err == nil && !now.CutOut.Latched {
+		switch {
+		case err != nil:
+			http.Error(w, "the core does not answer: "+err.Error()+"; see the status", http.StatusServiceUnavailable)
+			return
+		case !now.CutOut.Latched:
 			fmt.Fprintln(w, "released")
 			return
-		}
-		if err == nil && now.CutOut.Active {
-			break
+		case now.CutOut.Active:
+			http.Error(w, "the cut-out is still latched; see the status", http.StatusConflict)
+			return
 		}
 	}
-	http.Error(w, "the cut-out is still latched; see the status", http.StatusConflict)
 }
 
 // refuseRelease says why the cut-out cannot be released now.

@@ -1,8 +1,13 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -198,5 +203,56 @@ func TestContactorOutput(t *testing.T) {
 		if got, err := os.ReadFile(w.cfg.Contactor); err != nil || string(got) != c.want {
 			t.Errorf("on %v: %q, %v", c.on, got, err)
 		}
+	}
+}
+
+// A contactor that cannot be set is tried at every look, and is one line in the
+// log: not twenty a second, for as long as somebody needs to come.
+func TestContactorFailureIsLoggedOnce(t *testing.T) {
+	var log bytes.Buffer
+	file := filepath.Join(t.TempDir(), "none", "k1")
+	w := &cutOut{cfg: CutOutConfig{File: "x", Contactor: file}, log: slog.New(slog.NewJSONHandler(&log, nil))}
+	lines := func(want int) {
+		t.Helper()
+		if n := strings.Count(log.String(), "contactor output not written"); n != want {
+			t.Errorf("%d lines, want %d:\n%s", n, want, log.String())
+		}
+	}
+	w.output(gateway.Output{Line: gateway.LineContactor, On: true})
+	for range 5 {
+		w.drive()
+	}
+	lines(1)
+	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.drive()
+	if err := os.RemoveAll(filepath.Dir(file)); err != nil {
+		t.Fatal(err)
+	}
+	w.output(gateway.Output{Line: gateway.LineContactor, On: false})
+	w.drive()
+	w.drive()
+	lines(2)
+}
+
+// A core that goes while a release is under way is said at once, and is not
+// asked again and again for as long as the request may take.
+func TestReleaseWhileTheCoreGoes(t *testing.T) {
+	asked := 0
+	m := &metrics{report: func(context.Context) (*Report, error) {
+		if asked++; asked == 1 {
+			r := &Report{}
+			r.CutOut.Latched = true
+			return r, nil
+		}
+		return nil, errCoreGone
+	}}
+	socket := context.WithValue(t.Context(), http.LocalAddrContextKey, &net.UnixAddr{Net: "unix"})
+	r := httptest.NewRequestWithContext(socket, http.MethodPost, "/v1/cutout/release", strings.NewReader(`{"by":"Ada"}`))
+	w := httptest.NewRecorder()
+	releaseCutOut(w, r, m, newRecorder().running(t, func() {}))
+	if w.Code != http.StatusServiceUnavailable || asked != 2 {
+		t.Errorf("HTTP %d after %d questions: %s", w.Code, asked, w.Body)
 	}
 }
