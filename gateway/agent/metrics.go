@@ -62,8 +62,24 @@ func newLinkMetrics() *linkMetrics {
 	})}
 }
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
+// A metric gives one sample; its result takes the label names.
+type metric func(name, help string, v float64, lv ...string) func(labels ...string)
+
+// sample gives samples of one kind to out.
+func sample(out chan<- prometheus.Metric, kind prometheus.ValueType) metric {
+	return func(name, help string, v float64, lv ...string) func(labels ...string) {
+		return func(labels ...string) {
+			out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, labels, nil), kind, v, lv...)
+		}
+	}
+}
+
+// truth is a metric's yes and no.
+func truth(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 var linkStates = []holdfast.LinkState{holdfast.Online, holdfast.Offline, holdfast.Syncing, holdfast.Synced}
@@ -74,16 +90,7 @@ func (m *metrics) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(out chan<- prometheus.Metric) {
-	gauge := func(name, help string, v float64, lv ...string) func(labels ...string) {
-		return func(labels ...string) {
-			out <- prometheus.MustNewConstMetric(desc(name, help, labels...), prometheus.GaugeValue, v, lv...)
-		}
-	}
-	count := func(name, help string, v float64, lv ...string) func(labels ...string) {
-		return func(labels ...string) {
-			out <- prometheus.MustNewConstMetric(desc(name, help, labels...), prometheus.CounterValue, v, lv...)
-		}
-	}
+	gauge, count := sample(out, prometheus.GaugeValue), sample(out, prometheus.CounterValue)
 	gauge("holdfast_build_info", "Version of the software; the value is always 1.", 1, m.software, "gateway", runtime.Version())("version", "component", "go")
 	for i, kind := range refusalKinds {
 		count("holdfast_charger_refusals_total", "Charger connections turned away.", float64(m.server.refused[i].Load()), kind)("kind")
@@ -94,23 +101,15 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	r, err := m.report(ctx)
-	up := 0.0
-	if err == nil {
-		up = 1
-	}
-	gauge("holdfast_core_up", "Whether the gateway's core answers.", up)()
+	gauge("holdfast_core_up", "Whether the gateway's core answers.", truth(err == nil))()
 	if err != nil {
 		return
 	}
 	for _, s := range linkStates {
-		is := 0.0
-		if s == r.Link {
-			is = 1
-		}
-		gauge("holdfast_link_state", "The link to the cloud: 1 for the state it is in.", is, string(r.Site), string(s))("site", "state")
+		gauge("holdfast_link_state", "The link to the cloud: 1 for the state it is in.", truth(s == r.Link), string(r.Site), string(s))("site", "state")
 	}
 	clockMetrics(r, gauge, count)
-	collectLinks(out, r)
+	routeMetrics(r, gauge, count)
 	nativeMetrics(r, gauge)
 	for k, n := range r.counters.Transitions {
 		count("holdfast_link_transitions_total", "Changes of the link state.", float64(n), string(k.From), string(k.To), string(k.Cause))("from", "to", "cause")
@@ -133,7 +132,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	count("holdfast_energy_delivered_joules_total", "Energy metered in sessions that have ended since the start.", r.counters.Energy.Joules())()
 	journalMetrics(r, gauge, count)
 	gauge("holdfast_oldest_unsynced_timestamp_seconds", "When the oldest record that is not reconciled was written; 0: none.", float64(r.OldestUnsynced)/1000)()
-	powerMetrics(r, out)
+	powerMetrics(r, gauge)
 	gauge("holdfast_sessions_running", "Sessions that are running.", float64(len(r.Sessions)))()
 	gauge("holdfast_charger_sockets", "Open charger connections.", float64(r.Sockets))()
 	gauge("holdfast_exposure_micros", "Money at risk in offline decisions, in millionths.", float64(r.Exposure))()
@@ -153,10 +152,6 @@ func journalMetrics(r *Report, gauge, count metric) {
 	count("holdfast_journal_segments_checked_total", "Sealed segments that were read and checked in the background.", float64(r.Inspection.Segments))()
 	count("holdfast_journal_quarantined_total", "Damaged pieces of the journals that were set aside.", float64(r.counters.Quarantined))()
 	count("holdfast_journal_repaired_total", "Gaps in the journals that the cloud's copy has filled.", float64(r.counters.Repaired))()
-	refused := 0.0
-	if r.Refused != nil {
-		refused = 1
-	}
-	gauge("holdfast_upload_refused", "1 while the cloud refuses what is to be uploaded next.", refused)()
+	gauge("holdfast_upload_refused", "1 while the cloud refuses what is to be uploaded next.", truth(r.Refused != nil))()
 	gauge("holdfast_journal_free_bytes", "Bytes that the evidence journal may grow by.", float64(r.FreeBytes))()
 }

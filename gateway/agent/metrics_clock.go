@@ -2,17 +2,10 @@ package agent
 
 import "github.com/holdfast-ev/holdfast"
 
-// A metric gives one sample; its result takes the label names.
-type metric func(name, help string, v float64, lv ...string) func(labels ...string)
-
 // clockMetrics are what a report says about time.
 func clockMetrics(r *Report, gauge, count metric) {
 	for _, q := range []holdfast.Quality{holdfast.Unknown, holdfast.Informative, holdfast.Relative, holdfast.Synchronised} {
-		is := 0.0
-		if q == r.Clock.Quality {
-			is = 1
-		}
-		gauge("holdfast_clock_quality", "The clock's quality in OCMF's letters: 1 for the one it has.", is, string(q))("quality")
+		gauge("holdfast_clock_quality", "The clock's quality in OCMF's letters: 1 for the one it has.", truth(q == r.Clock.Quality), string(q))("quality")
 	}
 	if h := r.Clock.NTP; h != nil {
 		gauge("holdfast_clock_ntp_offset_seconds", "What NTP servers agree on, minus the gateway's clock.", float64(h.OffsetMs)/1000)()

@@ -3,8 +3,6 @@ package agent
 import (
 	"fmt"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/gateway"
 	"github.com/holdfast-ev/holdfast/power"
@@ -104,23 +102,16 @@ func (c CutOutConfig) active() string {
 }
 
 // powerMetrics are of the site's limit, where one is shared, and of the cut-out.
-func powerMetrics(r *Report, out chan<- prometheus.Metric) {
-	put := func(name, help string, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(desc(name, help, labels...), prometheus.GaugeValue, v)
-	}
-	latched := 0.0
-	if r.CutOut.Latched {
-		latched = 1
-	}
-	put("holdfast_cutout_latched", "1 while the safety cut-out has tripped and was not released.", latched)
+func powerMetrics(r *Report, gauge metric) {
+	gauge("holdfast_cutout_latched", "1 while the safety cut-out has tripped and was not released.", truth(r.CutOut.Latched))()
 	if p := r.Power; p != nil {
-		put("holdfast_power_limit_watts", "The site's power limit in force.", float64(p.Watts))
-		put("holdfast_power_may_draw_watts", "The most that the chargers may draw together by what they have acknowledged.", float64(p.BoundW))
-		put("holdfast_power_without_failsafe", "Chargers without an acknowledged fail-safe profile.", float64(len(p.Missing)))
+		gauge("holdfast_power_limit_watts", "The site's power limit in force.", float64(p.Watts))()
+		gauge("holdfast_power_may_draw_watts", "The most that the chargers may draw together by what they have acknowledged.", float64(p.BoundW))()
+		gauge("holdfast_power_without_failsafe", "Chargers without an acknowledged fail-safe profile.", float64(len(p.Missing)))()
 	}
 	sum := 0.0
 	for _, s := range r.Sessions {
 		sum += float64(s.Power)
 	}
-	put("holdfast_power_metered_watts", "Power of the running sessions as last metered.", sum)
+	gauge("holdfast_power_metered_watts", "Power of the running sessions as last metered.", sum)()
 }

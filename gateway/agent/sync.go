@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/holdfast-ev/holdfast/gateway"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
@@ -42,36 +40,21 @@ func SyncNow(ctx context.Context, socket string) error {
 	return nil
 }
 
-// collectLinks turns the links of a report into metrics.
-func collectLinks(out chan<- prometheus.Metric, r *Report) {
-	value := func(kind prometheus.ValueType, d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
-	}
-	moved := desc("holdfast_link_bytes_total", "Bytes on a link's sockets, TLS included.", "link", "direction")
+// routeMetrics are those of the links and of the route in use.
+func routeMetrics(r *Report, gauge, count metric) {
 	for _, b := range r.LinkBytes {
-		value(prometheus.CounterValue, moved, float64(b.Sent), b.Link, "sent")
-		value(prometheus.CounterValue, moved, float64(b.Received), b.Link, "received")
+		const help = "Bytes on a link's sockets, TLS included."
+		count("holdfast_link_bytes_total", help, float64(b.Sent), b.Link, "sent")("link", "direction")
+		count("holdfast_link_bytes_total", help, float64(b.Received), b.Link, "received")("link", "direction")
 	}
-	inUse := desc("holdfast_link_in_use", "1 for the route in use, else 0.", "link", "endpoint")
-	left := desc("holdfast_link_budget_left_bytes", "Bytes that are left of a link's budget.", "link")
-	stage := desc("holdfast_link_budget_stage", "1 for the stage that a link's budget is in.", "link", "stage")
-	window := desc("holdfast_link_window_open", "Whether the link's upload windows let telemetry go now.", "link")
 	for _, l := range r.Links {
 		for _, e := range l.Endpoints {
-			value(prometheus.GaugeValue, inUse, truth(e.State == uplink.InUse), l.Name, e.URL)
+			gauge("holdfast_link_in_use", "1 for the route in use, else 0.", truth(e.State == uplink.InUse), l.Name, e.URL)("link", "endpoint")
 		}
 		if l.Left >= 0 {
-			value(prometheus.GaugeValue, left, float64(l.Left), l.Name)
-			value(prometheus.GaugeValue, stage, 1, l.Name, string(l.Stage))
+			gauge("holdfast_link_budget_left_bytes", "Bytes that are left of a link's budget.", float64(l.Left), l.Name)("link")
+			gauge("holdfast_link_budget_stage", "1 for the stage that a link's budget is in.", 1, l.Name, string(l.Stage))("link", "stage")
 		}
-		value(prometheus.GaugeValue, window, truth(l.Open), l.Name)
+		gauge("holdfast_link_window_open", "Whether the link's upload windows let telemetry go now.", truth(l.Open), l.Name)("link")
 	}
-}
-
-// truth is a metric's yes and no.
-func truth(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
 }
