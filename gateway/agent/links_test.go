@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -536,5 +537,39 @@ func TestLinksPageParses(t *testing.T) {
 	}
 	if len(blocks) < 3 {
 		t.Errorf("%d examples", len(blocks))
+	}
+}
+
+// Where the system does not permit binding to an interface, the address chooses
+// the way: the link's own, or else the interface's.
+func TestWithoutPermissionToBind(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	refused := 0
+	forbid := func(string) func(string, string, syscall.RawConn) error {
+		return func(string, string, syscall.RawConn) error { refused++; return syscall.EPERM }
+	}
+	own := []netip.Addr{netip.MustParseAddr("127.0.0.4"), netip.MustParseAddr("127.0.0.5")}
+	look := func(string) (*net.Interface, []netip.Addr, error) {
+		return &net.Interface{Flags: net.FlagUp | net.FlagRunning}, own, nil
+	}
+	for want, source := range map[string]netip.Addr{"127.0.0.4": {}, "127.0.0.3": netip.MustParseAddr("127.0.0.3")} {
+		refused = 0
+		w := &way{name: "lte", iface: "lo", source: source, bind: forbid, look: look}
+		c, err := w.dial(t.Context(), "tcp", l.Addr().String())
+		if err != nil {
+			t.Errorf("source %v: %v", source, err)
+			continue
+		}
+		if from, _, _ := net.SplitHostPort(c.LocalAddr().String()); from != want || refused == 0 {
+			t.Errorf("source %v: from %s, want %s; binding was refused %d times", source, from, want, refused)
+		}
+		c.Close()
+		if err := w.route(l.Addr().(*net.TCPAddr).AddrPort()); err != nil {
+			t.Errorf("source %v: %v", source, err)
+		}
 	}
 }

@@ -22,10 +22,13 @@ import (
 // much to allow for them.
 type way struct {
 	name   string
-	iface  string // bound to this interface; "": any
-	look   func(name string) (*net.Interface, []netip.Addr, error)
+	iface  string     // bound to this interface; "": any
 	source netip.Addr // bound to this address; zero: the kernel chooses
-	down   bool       // when it was last looked at; the watcher's own
+
+	look func(name string) (*net.Interface, []netip.Addr, error)                   // nil: the operating system's
+	bind func(iface string) func(network, address string, c syscall.RawConn) error // nil: the operating system's
+
+	down bool // when it was last looked at; the watcher's own
 
 	sent, received         atomic.Int64 // since the start
 	toldSent, toldReceived int64        // of these, what the core was told; the reporter's own
@@ -39,11 +42,7 @@ func (w *way) ready() error {
 	if w.iface == "" {
 		return nil
 	}
-	look := w.look
-	if look == nil {
-		look = lookAt
-	}
-	i, addresses, err := look(w.iface)
+	i, addresses, err := w.lookAt()
 	if err != nil {
 		return fmt.Errorf("link %s: there is no interface %s now", w.name, w.iface)
 	}
@@ -54,6 +53,14 @@ func (w *way) ready() error {
 		return fmt.Errorf("link %s: interface %s has no address", w.name, w.iface)
 	}
 	return nil
+}
+
+// lookAt looks at the interface.
+func (w *way) lookAt() (*net.Interface, []netip.Addr, error) {
+	if w.look != nil {
+		return w.look(w.iface)
+	}
+	return lookAt(w.iface)
 }
 
 // lookAt asks the operating system for an interface and its addresses.
@@ -96,23 +103,28 @@ func (w *way) dial(ctx context.Context, network, address string) (net.Conn, erro
 }
 
 // open connects from the source address if there is one, and bound to the
-// interface where the system permits it. Where it does not, the interface's own
-// address chooses the way, as far as the routing table agrees.
+// interface where the system permits it. Where it does not, that address or else
+// the interface's own chooses the way, as far as the routing table agrees.
 func (w *way) open(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: DialTimeout, KeepAlive: 15 * time.Second, LocalAddr: local(network, w.source)}
 	if w.iface == "" {
 		return d.DialContext(ctx, network, address)
 	}
-	d.Control = bindTo(w.iface)
+	if d.Control = bindTo(w.iface); w.bind != nil {
+		d.Control = w.bind(w.iface)
+	}
 	c, err := d.DialContext(ctx, network, address)
-	if !errors.Is(err, syscall.EPERM) || w.source.IsValid() {
+	if !errors.Is(err, syscall.EPERM) {
 		return c, err
 	}
-	_, addresses, err := lookAt(w.iface)
+	d.Control = nil
+	if w.source.IsValid() {
+		return d.DialContext(ctx, network, address)
+	}
+	_, addresses, err := w.lookAt()
 	if err != nil {
 		return nil, err
 	}
-	d.Control = nil
 	err = fmt.Errorf("interface %s has no address that reaches %s", w.iface, address)
 	for _, from := range addresses {
 		d.LocalAddr = local(network, from)
