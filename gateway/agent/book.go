@@ -87,14 +87,7 @@ func (k *bookKeeper) write() {
 	if b == nil {
 		return
 	}
-	plain, err := json.Marshal(bookFileForm{b.Version, b.Tokens})
-	if err != nil || len(plain) > seal.MaxBox {
-		err = fmt.Errorf("%d bytes, at most %d", len(plain), seal.MaxBox)
-	} else {
-		var nonce [12]byte
-		rand.Read(nonce[:]) // crypto/rand never fails
-		err = durable.WriteFile(k.path, seal.SealBox(k.key, nonce, plain), 0o600)
-	}
+	err := k.replace(bookFileForm{b.Version, b.Tokens})
 	if err == nil {
 		return
 	}
@@ -102,6 +95,19 @@ func (k *bookKeeper) write() {
 	if err := durable.Remove(k.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		k.log.Error("the token book cannot be removed either: delete it by hand", "file", k.path, "err", err.Error())
 	}
+}
+
+func (k *bookKeeper) replace(form bookFileForm) error {
+	plain, err := json.Marshal(form)
+	if err != nil {
+		return err
+	}
+	if len(plain) > seal.MaxBox {
+		return fmt.Errorf("%d bytes, at most %d", len(plain), seal.MaxBox)
+	}
+	var nonce [12]byte
+	rand.Read(nonce[:]) // crypto/rand never fails
+	return durable.WriteFile(k.path, seal.SealBox(k.key, nonce, plain), 0o600)
 }
 
 // keepBook writes the book on a goroutine of its own.

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast/gateway"
 	"github.com/holdfast-ev/holdfast/ocpp"
+	"github.com/holdfast-ev/holdfast/seal"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
@@ -47,9 +50,11 @@ func TestTokenBookOnTheDisk(t *testing.T) {
 	}
 
 	// A file that cannot be replaced goes: it may hold an erased driver.
-	gone := &bookKeeper{log: k.log, path: filepath.Join(path, "no", "such"), key: k.key}
-	gone.keep(gateway.KeepBook{Version: 3, Tokens: []uplink.BookToken{{Value: "04CAFE"}}})
-	gone.write()
+	k.keep(gateway.KeepBook{Version: 3, Tokens: []uplink.BookToken{{Value: "04CAFE" + strings.Repeat("0", seal.MaxBox)}}})
+	k.write()
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that cannot be replaced is still there: %v", err)
+	}
 	if text := log.String(); !strings.Contains(text, "token book cannot be written") || strings.Contains(text, "04CAFE") {
 		t.Errorf("the log says %s", text)
 	}
