@@ -21,27 +21,34 @@ import (
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
-var update = flag.Bool("update", false, "rewrite the generated part of docs/gateway.md")
+var update = flag.Bool("update", false, "rewrite the generated parts of docs/gateway.md and docs/native.md")
 
 // The reference in docs/gateway.md says what the comments in config.go say.
 func TestConfigReference(t *testing.T) {
-	const page, from, to = "../../docs/gateway.md", "<!-- reference -->\n", "<!-- /reference -->"
-	b, err := os.ReadFile(page)
+	generated(t, "gateway.md", "reference", reference(t))
+}
+
+// generated compares the part of a page in docs/ that is made from the code with
+// what it should be, or writes it.
+func generated(t *testing.T, page, mark, text string) {
+	t.Helper()
+	path, from, to := "../../docs/"+page, "<!-- "+mark+" -->\n", "<!-- /"+mark+" -->"
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, ok1 := strings.Cut(string(b), from)
 	_, after, ok2 := strings.Cut(rest, to)
 	if !ok1 || !ok2 {
-		t.Fatal("docs/gateway.md has no place for the reference")
+		t.Fatalf("docs/%s has no part %q", page, mark)
 	}
-	want := before + from + reference(t) + to + after
+	want := before + from + text + to + after
 	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	} else if string(b) != want {
-		t.Error("docs/gateway.md is older than config.go: run go test ./gateway/agent -run Reference -update")
+		t.Errorf("docs/%s is older than the code: run go test ./gateway/agent -run %s -update", page, t.Name())
 	}
 }
 

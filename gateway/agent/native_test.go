@@ -62,16 +62,6 @@ func TestTokenBookOnTheDisk(t *testing.T) {
 
 // TestNativeDocs: the tables of docs/native.md are those of the code.
 func TestNativeDocs(t *testing.T) {
-	const page, from, to = "../../docs/native.md", "<!-- native -->\n", "<!-- /native -->"
-	b, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok1 := strings.Cut(string(b), from)
-	_, after, ok2 := strings.Cut(rest, to)
-	if !ok1 || !ok2 {
-		t.Fatal("docs/native.md has no place for the tables")
-	}
 	var out strings.Builder
 	for _, v := range []ocpp.Version{ocpp.V16, ocpp.V201} {
 		fmt.Fprintf(&out, "\n| %s | wanted | decides *ready* |\n|---|---|---|\n", map[ocpp.Version]string{ocpp.V16: "OCPP 1.6 key", ocpp.V201: "OCPP 2.0.1 and 2.1 variable"}[v])
@@ -87,12 +77,5 @@ func TestNativeDocs(t *testing.T) {
 		}
 	}
 	out.WriteString("\n")
-	want := before + from + out.String() + to + after
-	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if string(b) != want {
-		t.Error("docs/native.md is older than the tables: run go test ./gateway/agent -run NativeDocs -update")
-	}
+	generated(t, "native.md", "native", out.String())
 }
