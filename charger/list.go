@@ -21,7 +21,22 @@ type listEntry struct {
 // A listItem is an entry as it comes, of either version.
 type listItem struct {
 	token string
-	info  *listEntry // nil: take the token off
+	info  *listInfo // nil: take the token off
+}
+
+// A listInfo is idTagInfo or idTokenInfo, as both versions spell it.
+type listInfo struct {
+	Status  string    `json:"status"`
+	Until16 time.Time `json:"expiryDate"`
+	Until2  time.Time `json:"cacheExpiryDateTime"`
+}
+
+// until is the end of an entry; zero: for ever.
+func (i *listInfo) until() time.Time {
+	if i.Until16.IsZero() {
+		return i.Until2
+	}
+	return i.Until16
 }
 
 // LocalList returns the version of the charger's list, and the status of each
@@ -66,7 +81,7 @@ func (c *Charger) updateLocked(version int64, full bool, items []listItem) strin
 			delete(next, t)
 			continue
 		}
-		next[t] = *i.info
+		next[t] = listEntry{i.info.Status, i.info.until()}
 	}
 	if len(next) > c.o.LocalList {
 		return "Failed"

@@ -174,22 +174,13 @@ type order16 struct {
 	UpdateType       string  `json:"updateType"`
 	List             []struct {
 		IDTag string    `json:"idTag"`
-		Info  *listed16 `json:"idTagInfo"`
+		Info  *listInfo `json:"idTagInfo"`
 	} `json:"localAuthorizationList"`
-}
-
-type listed16 struct {
-	Status string    `json:"status"`
-	Until  time.Time `json:"expiryDate"`
 }
 
 func (o *order16) items() (items []listItem) {
 	for _, e := range o.List {
-		i := listItem{token: e.IDTag}
-		if e.Info != nil {
-			i.info = &listEntry{e.Info.Status, e.Info.Until}
-		}
-		items = append(items, i)
+		items = append(items, listItem{e.IDTag, e.Info})
 	}
 	return items
 }

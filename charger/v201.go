@@ -201,22 +201,13 @@ type order201 struct {
 		Token struct {
 			IDToken string `json:"idToken"`
 		} `json:"idToken"`
-		Info *listed201 `json:"idTokenInfo"`
+		Info *listInfo `json:"idTokenInfo"`
 	} `json:"localAuthorizationList"`
-}
-
-type listed201 struct {
-	Status string    `json:"status"`
-	Until  time.Time `json:"cacheExpiryDateTime"`
 }
 
 func (o *order201) items() (items []listItem) {
 	for _, e := range o.List {
-		i := listItem{token: e.Token.IDToken}
-		if e.Info != nil {
-			i.info = &listEntry{e.Info.Status, e.Info.Until}
-		}
-		items = append(items, i)
+		items = append(items, listItem{e.Token.IDToken, e.Info})
 	}
 	return items
 }
