@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,5 +99,24 @@ func TestMerge(t *testing.T) {
 	}
 	if len(r.Results) != 2 || r.Results[0].Name != "binary" || r.Results[1].Name != "calls" || r.Results[1].Seconds != 2 {
 		t.Errorf("merged: %+v", r.Results)
+	}
+}
+
+// docs/benchmarks.md shows what docs/benchmarks.json says.
+func TestPageShowsTheReport(t *testing.T) {
+	b, err := os.ReadFile("../../docs/benchmarks.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Report
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/benchmarks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), docBegin+r.Markdown()+docEnd) {
+		t.Error("the figures in docs/benchmarks.md are not those of docs/benchmarks.json: run make bench")
 	}
 }
