@@ -73,7 +73,7 @@ type Run struct {
 	out     io.Writer
 	bins    string // directory of the built programs
 	figures []Figure
-	profile string
+	profile string // what explains a missed aim, as `go tool pprof -top` prints it
 }
 
 // Say tells the person who waits what is going on.
@@ -86,10 +86,6 @@ func (r *Run) Add(f Figure) {
 	f.Aimed = f.Aim != ""
 	r.figures = append(r.figures, f)
 }
-
-// Profile gives what explains a missed aim: text, as `go tool pprof -top` prints
-// it. It is shown when an aim of this benchmark is missed.
-func (r *Run) Profile(text string) { r.profile = text }
 
 // For returns full, or in smoke mode short.
 func (r *Run) For(full, short time.Duration) time.Duration {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime/pprof"
 	"time"
@@ -75,7 +74,7 @@ func (r *Run) booksOn(name string, aim, n int, e engine) (err error) {
 	if err != nil {
 		return err
 	}
-	rate, err := rateOf(early, func() (time.Duration, error) { return b.receive(early) })
+	rate, err := b.receive(early)
 	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
@@ -103,8 +102,7 @@ func (r *Run) floor(e engine, parts []part) (float64, error) {
 		}
 		took += one
 	}
-	rate, err := rateOf(parts, func() (time.Duration, error) { return took, nil })
-	return rate * float64(runs), err
+	return perSecond(runs*records(parts), took), nil
 }
 
 // booksLater measures the same n sessions behind a long history.
@@ -122,7 +120,7 @@ func (r *Run) booksLater(name string, n int, b *book, early float64) error {
 	if err != nil {
 		return err
 	}
-	rate, err := rateOf(last, func() (time.Duration, error) { return b.receive(last) })
+	rate, err := b.receive(last)
 	if err != nil {
 		return err
 	}
@@ -147,25 +145,25 @@ func rowsOf(parts []part) (out [][]control.Row) {
 	return out
 }
 
-// rateOf is how many records a second run takes.
-func rateOf(parts []part, run func() (time.Duration, error)) (float64, error) {
-	n := 0
+// records counts the records of slices.
+func records(parts []part) (n int) {
 	for _, p := range parts {
 		n += len(p.rows)
 	}
-	took, err := run()
-	return float64(n) / took.Seconds(), err
+	return n
 }
 
-// receive hands slices to the cloud.
-func (b *book) receive(parts []part) (time.Duration, error) {
+func perSecond(n int, took time.Duration) float64 { return float64(n) / took.Seconds() }
+
+// receive hands slices to the cloud, and returns its records a second.
+func (b *book) receive(parts []part) (float64, error) {
 	began := time.Now()
 	for _, p := range parts {
 		if _, err := b.plane.Receive(b.ctx, b.now, b.gateway, holdfast.Evidence, b.log.Identity().Epoch, p.first, p.raw); err != nil {
 			return 0, err
 		}
 	}
-	return time.Since(began), nil
+	return perSecond(records(parts), time.Since(began)), nil
 }
 
 // balanced checks that all sessions are billed, and the books balance.
@@ -232,14 +230,7 @@ func (r *Run) profileBooks(name string) (stop func() error, err error) {
 		if err := file.Close(); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(r.Ctx, time.Minute)
-		defer cancel()
-		top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=40", path).Output()
-		if err != nil {
-			return fmt.Errorf("read the profile: %w", err)
-		}
-		r.Profile(r.profile + name + "\n" + string(top))
-		return nil
+		return r.explain(name+"\n", path)
 	}, nil
 }
 

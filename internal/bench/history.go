@@ -103,15 +103,7 @@ func (s *site) bootTime() (time.Duration, error) {
 // forget asks the kernel to drop the cached pages of a directory's files, and
 // returns their size.
 func forget(dir string) (size int64, err error) {
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
+	err = eachFile(dir, func(f *os.File) error {
 		info, err := f.Stat()
 		if err != nil {
 			return err
@@ -126,7 +118,16 @@ func forget(dir string) (size int64, err error) {
 func readAndHash(dir string) (time.Duration, error) {
 	began := time.Now()
 	h := sha256.New()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err := eachFile(dir, func(f *os.File) error {
+		_, err := io.Copy(h, f)
+		return err
+	})
+	return time.Since(began), err
+}
+
+// eachFile opens every file below a directory, one after the other.
+func eachFile(dir string, do func(*os.File) error) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
@@ -135,10 +136,8 @@ func readAndHash(dir string) (time.Duration, error) {
 			return err
 		}
 		defer f.Close()
-		_, err = io.Copy(h, f)
-		return err
+		return do(f)
 	})
-	return time.Since(began), err
 }
 
 // A historian is a gateway's core in a hurry: its clock is ours, and so are its

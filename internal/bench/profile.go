@@ -61,12 +61,18 @@ func (r *Run) profileCalls(s *site, n int, window time.Duration) error {
 			return err
 		}
 	}
+	return r.explain("", cpu)
+}
+
+// explain adds what a CPU profile shows, below a heading, to what explains a
+// missed aim.
+func (r *Run) explain(heading, profile string) error {
 	ctx, cancel := context.WithTimeout(r.Ctx, time.Minute)
 	defer cancel()
-	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=40", cpu).Output()
+	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=40", profile).Output()
 	if err != nil {
 		return fmt.Errorf("read the profile: %w", err)
 	}
-	r.Profile(string(top))
+	r.profile += heading + string(top)
 	return nil
 }
