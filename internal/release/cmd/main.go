@@ -36,45 +36,41 @@ func epoch() (time.Time, error) {
 	return time.Unix(s, 0).UTC(), nil
 }
 
+// written gives c its --out, and writes there what make returns.
+func written(c *cobra.Command, make func(args []string) ([]byte, error)) *cobra.Command {
+	out := c.Flags().String("out", "/dev/stdout", "file to write")
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		b, err := make(args)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(*out, b, 0o644)
+	}
+	return c
+}
+
 func sbomCommand() *cobra.Command {
-	var out, version string
 	c := &cobra.Command{
 		Use:   "sbom BINARY",
 		Short: "Write the CycloneDX bill of materials of a Go binary",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			at, err := epoch()
-			if err != nil {
-				return err
-			}
-			b, err := release.Bill(args[0], version, at)
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(out, b, 0o644)
-		},
 	}
-	c.Flags().StringVar(&out, "out", "/dev/stdout", "file to write")
-	c.Flags().StringVar(&version, "version", "", "version of the release")
-	return c
+	version := c.Flags().String("version", "", "version of the release")
+	return written(c, func(args []string) ([]byte, error) {
+		at, err := epoch()
+		if err != nil {
+			return nil, err
+		}
+		return release.Bill(args[0], *version, at)
+	})
 }
 
 func licencesCommand() *cobra.Command {
-	var out string
-	c := &cobra.Command{
+	return written(&cobra.Command{
 		Use:   "licences BINARY...",
 		Short: "Write the licence texts of every module that the binaries are built from",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := release.Licences(args)
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(out, b, 0o644)
-		},
-	}
-	c.Flags().StringVar(&out, "out", "/dev/stdout", "file to write")
-	return c
+	}, release.Licences)
 }
 
 func imageCommand() *cobra.Command {
@@ -105,23 +101,15 @@ func imageCommand() *cobra.Command {
 }
 
 func packCommand() *cobra.Command {
-	var out string
-	c := &cobra.Command{
+	return written(&cobra.Command{
 		Use:   "pack DIR",
 		Short: "Write a folder as tar.gz, the same bytes on every machine",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			at, err := epoch()
-			if err != nil {
-				return err
-			}
-			b, err := release.Pack(args[0], at)
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(out, b, 0o644)
-		},
-	}
-	c.Flags().StringVar(&out, "out", "/dev/stdout", "file to write")
-	return c
+	}, func(args []string) ([]byte, error) {
+		at, err := epoch()
+		if err != nil {
+			return nil, err
+		}
+		return release.Pack(args[0], at)
+	})
 }
