@@ -36,11 +36,11 @@ func epoch() (time.Time, error) {
 	return time.Unix(s, 0).UTC(), nil
 }
 
-// written gives c its --out, and writes there what make returns.
-func written(c *cobra.Command, make func(args []string) ([]byte, error)) *cobra.Command {
+// written gives c its --out, and writes its content there.
+func written(c *cobra.Command, content func(args []string) ([]byte, error)) *cobra.Command {
 	out := c.Flags().String("out", "/dev/stdout", "file to write")
 	c.RunE = func(_ *cobra.Command, args []string) error {
-		b, err := make(args)
+		b, err := content(args)
 		if err != nil {
 			return err
 		}
