@@ -27,7 +27,11 @@ func (c *call) params() (values, error) {
 	}
 	for k, v := range q {
 		if !slices.Contains(known, k) {
-			return values{}, kindBadRequest.because("query key %q is not known here, want one of: %s", clip(k), strings.Join(known, ", "))
+			want := "this call takes none"
+			if known != nil {
+				want = "want one of: " + strings.Join(known, ", ")
+			}
+			return values{}, kindBadRequest.because("query key %q is not known here, %s", clip(k), want)
 		}
 		if len(v) > 1 {
 			return values{}, kindBadRequest.because("query key %q is given twice", clip(k))

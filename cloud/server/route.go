@@ -179,24 +179,35 @@ func handle[In, Out any](r *routes, rt route, f func(context.Context, *call, In)
 	rt.in, rt.out = reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	r.raw(rt, func(w http.ResponseWriter, c *call) (int, error) {
 		var in In
-		var body []byte
-		if rt.limit > 0 {
-			var err error
-			if body, err = readBody(w, c.req, rt.limit, "application/json", ""); err != nil {
-				return 0, err
-			}
-			if err := decodeStrict(body, &in, rt.lenient); err != nil {
-				return 0, kindBadRequest.because("%v", err)
-			}
-			if err := checkShape(body, rt.in, "the body"); err != nil && !rt.lenient {
-				return 0, err
-			}
-		}
-		if _, err := c.params(); err != nil && rt.who == callerOperator {
+		body, err := c.read(w, &in)
+		if err != nil {
 			return 0, err
 		}
 		return r.s.reply(w, c, body, func(ctx context.Context) (any, error) { return f(ctx, c, in) })
 	})
+}
+
+// read refuses a query that the route does not declare, and decodes the body, if
+// the route has one, into in.
+func (c *call) read(w http.ResponseWriter, in any) (body []byte, err error) {
+	if c.route.who == callerOperator {
+		if _, err := c.params(); err != nil {
+			return nil, err
+		}
+	}
+	if c.route.limit == 0 {
+		return nil, nil
+	}
+	if body, err = readBody(w, c.req, c.route.limit, "application/json", ""); err != nil {
+		return nil, err
+	}
+	if err := decodeStrict(body, in, c.route.lenient); err != nil {
+		return nil, kindBadRequest.because("%v", err)
+	}
+	if err := checkShape(body, c.route.in, "the body"); err != nil && !c.route.lenient {
+		return nil, err
+	}
+	return body, nil
 }
 
 // reply answers with what do returns. With an Idempotency-Key that is what the

@@ -181,6 +181,26 @@ func TestNoRequestFails(t *testing.T) {
 	})
 }
 
+// A query key that a call does not declare is refused by every call that needs
+// the token, before anything is done.
+func TestUnknownQueryKeysAreRefused(t *testing.T) {
+	w := start(t)
+	do[NewSite](w, "POST", "/v1/sites", `{"id":"north"}`)
+	for _, rt := range w.s.operators().declared() {
+		if rt.who != callerOperator {
+			continue
+		}
+		method, at := fill(rt.at)
+		header := map[string]string{
+			"Authorization": "Bearer " + w.s.fresh, "Content-Type": "application/json", keyHeader: newRequestID(), "If-Match": "*",
+		}
+		a := send(t, http.DefaultClient, method, w.s.APIURL()+at+"?unknown=1", header, mustJSON(t, rt.example))
+		if p := a.problem(t); a.status != http.StatusBadRequest || !strings.Contains(p.Detail, `query key "unknown"`) {
+			t.Errorf("%s: HTTP %d: %s", rt.at, a.status, a.body)
+		}
+	}
+}
+
 // FuzzRequest is TestNoRequestFails for bytes that nobody would think of.
 func FuzzRequest(f *testing.F) {
 	w, h := quiet(f)
