@@ -204,10 +204,10 @@ func (c *call) read(w http.ResponseWriter, in any) (body []byte, err error) {
 	if err := decodeStrict(body, in, c.route.lenient); err != nil {
 		return nil, kindBadRequest.because("%v", err)
 	}
-	if err := checkShape(body, c.route.in, "the body"); err != nil && !c.route.lenient {
-		return nil, err
+	if c.route.lenient {
+		return body, nil
 	}
-	return body, nil
+	return body, checkShape(body, c.route.in, "the body")
 }
 
 // reply answers with what do returns. With an Idempotency-Key that is what the
