@@ -84,7 +84,11 @@ func (p *Plane) Once(ctx context.Context, now holdfast.UnixMilli, r Request, do 
 			again, scrub = true, old.Scrub
 			a, err = p.repeat(name, sum, old)
 			return err
-		case err != nil && !isNotFound(err):
+		case err == nil: // expired: a new key, in a new place behind those that are swept first
+			if err := j.tx.Delete(KindAnswer, name); err != nil {
+				return err
+			}
+		case !isNotFound(err):
 			return err
 		}
 		if a, err = do(ctx); err != nil {

@@ -223,3 +223,29 @@ func TestKeptAnswersAreBounded(t *testing.T) {
 		t.Fatalf("%d answers are kept: expired ones are not removed", n)
 	}
 }
+
+// A key that is used anew after its life counts from then on: it neither goes
+// before its time nor keeps those that expired after it from going.
+func TestRenewedAnswerLetsOthersExpire(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		w.addSite("north")
+		did := 0
+		for i := range 20 {
+			if _, _, err := w.grantOnce(fmt.Sprint("k", i), "ask", &did); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.now += cloud.AnswerLifeMillis + 1
+		for _, key := range []string{"k15", "new0", "new1", "new2"} {
+			if _, again, err := w.grantOnce(key, "ask", &did); err != nil || again {
+				t.Fatalf("%s: again %t, %v", key, again, err)
+			}
+		}
+		if n := w.count(cloud.KindAnswer); n != 4 {
+			t.Errorf("%d answers are kept, 4 are alive", n)
+		}
+		if _, again, err := w.grantOnce("k15", "ask", &did); err != nil || !again {
+			t.Errorf("the renewed one: again %t, %v", again, err)
+		}
+	})
+}
