@@ -11,9 +11,8 @@ import (
 // never cached and never logged; holdfast_requests_total{call="tokens"} counts
 // it.
 func (s *Server) book(ctx context.Context, c *call, _ none) (uplink.TokenBook, error) {
-	if !s.uploads.enter() {
-		s.metrics.busy.Inc()
-		return uplink.TokenBook{}, kindBusy.because("%d uploads are under way", maxUploads).later(later())
+	if err := s.enter(); err != nil {
+		return uplink.TokenBook{}, err
 	}
 	defer s.uploads.leave()
 	q, err := c.params()

@@ -92,9 +92,8 @@ func (s *Server) authorize(ctx context.Context, c *call, in uplink.Ask) (uplink.
 // upload takes one slice. When maxUploads are under way it answers busy before
 // it reads a byte: the gateway keeps what it holds, and nothing is lost.
 func (s *Server) upload(w http.ResponseWriter, c *call) (int, error) {
-	if !s.uploads.enter() {
-		s.metrics.busy.Inc()
-		return 0, kindBusy.because("%d uploads are under way", maxUploads).later(later())
+	if err := s.enter(); err != nil {
+		return 0, err
 	}
 	defer s.uploads.leave()
 	http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTimeout))
@@ -105,6 +104,15 @@ func (s *Server) upload(w http.ResponseWriter, c *call) (int, error) {
 		return 0, err
 	}
 	return writeJSON(w, http.StatusOK, ack)
+}
+
+// enter takes a slot of uploads; whoever finds none is told when to come back.
+func (s *Server) enter() error {
+	if s.uploads.enter() {
+		return nil
+	}
+	s.metrics.busy.Inc()
+	return kindBusy.because("%d uploads are under way", maxUploads).later(later())
 }
 
 // position reads the path of an upload or a download.
@@ -150,9 +158,8 @@ func (s *Server) receive(w http.ResponseWriter, c *call) (ack uplink.Ack, err er
 // download gives a gateway back what it has sent, so that it can repair its
 // journal. It shares the slots of uploads: it costs as much.
 func (s *Server) download(w http.ResponseWriter, c *call) (int, error) {
-	if !s.uploads.enter() {
-		s.metrics.busy.Inc()
-		return 0, kindBusy.because("%d uploads are under way", maxUploads).later(later())
+	if err := s.enter(); err != nil {
+		return 0, err
 	}
 	defer s.uploads.leave()
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(uploadTimeout))
