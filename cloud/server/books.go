@@ -135,8 +135,7 @@ type Queued struct {
 
 func (s *Server) commandRoutes(r *routes) {
 	command(r, "start", uplink.StartBody{Charger: "CP-1", EVSE: 1, Token: "04A2B3C4D5E680"}, "ask a charger to start a session", s.plane.RemoteStart)
-	handle(r, route{at: "POST /v1/sessions/{session}/stop", name: "commands.stop", mustKey: true, status: http.StatusAccepted,
-		problems: []ProblemKind{kindNotFound, kindFull}, doc: "ask a session's charger to stop it"}, s.remoteStop)
+	sessionCommand(r, "stop", "ask a session's charger to stop it", s.plane.RemoteStop)
 	command(r, "trigger", uplink.TriggerBody{Charger: "CP-1", Message: "StatusNotification"}, "ask a charger for a message", s.plane.Trigger)
 	command(r, "config", uplink.ConfigBody{Charger: "CP-1", Keys: []string{"HeartbeatInterval"}}, "read (`keys`) or write (`key`, `value`) a charger's configuration", s.plane.Config)
 	command(r, "data", uplink.DataBody{Charger: "CP-1", Vendor: "org.example", Data: json.RawMessage(`{"lamp":"on"}`)}, "send a charger a DataTransfer", s.plane.Data)
@@ -162,17 +161,25 @@ func command[B any](r *routes, name string, example B, doc string, ask func(cont
 			return Queued{}, err
 		}
 		directive, err := ask(ctx, c.now, site, in, operatorName)
-		return r.s.queued(ctx, c, directive, err)
+		return r.s.queued(ctx, directive, err)
 	})
 }
 
-func (s *Server) remoteStop(ctx context.Context, c *call, _ none) (Queued, error) {
-	id, err := holdfast.ParseSessionID(c.req.PathValue("session"))
-	if err != nil {
-		return Queued{}, err
+// sessionCommand declares POST /v1/sessions/{session}/NAME, a command about a
+// session.
+func sessionCommand(r *routes, name, doc string, ask func(context.Context, holdfast.UnixMilli, holdfast.SessionID, string) (string, error)) {
+	rt := route{
+		at: "POST /v1/sessions/{session}/" + name, name: "commands." + name, mustKey: true, doc: doc,
+		status: http.StatusAccepted, problems: []ProblemKind{kindNotFound, kindFull},
 	}
-	directive, err := s.plane.RemoteStop(ctx, c.now, id, operatorName)
-	return s.queued(ctx, c, directive, err)
+	handle(r, rt, func(ctx context.Context, c *call, _ none) (Queued, error) {
+		id, err := holdfast.ParseSessionID(c.req.PathValue("session"))
+		if err != nil {
+			return Queued{}, err
+		}
+		directive, err := ask(ctx, c.now, id, operatorName)
+		return r.s.queued(ctx, directive, err)
+	})
 }
 
 func (s *Server) directives(ctx context.Context, c *call, _ none) (List[cloud.Directive], error) {
@@ -188,7 +195,7 @@ func (s *Server) directives(ctx context.Context, c *call, _ none) (List[cloud.Di
 }
 
 // queued wakes the gateway that a directive is for.
-func (s *Server) queued(ctx context.Context, c *call, id string, err error) (Queued, error) {
+func (s *Server) queued(ctx context.Context, id string, err error) (Queued, error) {
 	if err != nil {
 		return Queued{}, err
 	}

@@ -1,11 +1,8 @@
 package server
 
 import (
-	"context"
 	"encoding/json"
-	"net/http"
 
-	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
@@ -24,15 +21,5 @@ func (s *Server) deviceRoutes(r *routes) {
 	command(r, "schedule", uplink.CompositeBody{Charger: "CP-1", EVSE: 1, DurationS: 3600}, "read the schedule that a charger follows", s.plane.Composite)
 	command(r, "call", uplink.CallBody{Charger: "CP-1", Action: "GetInstalledCertificateIds", Payload: json.RawMessage(`{}`)},
 		"send a charger any message of its OCPP version that no rule of the gateway owns", s.plane.Call)
-	handle(r, route{at: "POST /v1/sessions/{session}/transaction-status", name: "commands.transaction-status", mustKey: true, status: http.StatusAccepted,
-		problems: []ProblemKind{kindNotFound, kindFull}, doc: "ask a session's charger whether it still runs there (OCPP 2.x)"}, s.transactionStatus)
-}
-
-func (s *Server) transactionStatus(ctx context.Context, c *call, _ none) (Queued, error) {
-	id, err := holdfast.ParseSessionID(c.req.PathValue("session"))
-	if err != nil {
-		return Queued{}, err
-	}
-	directive, err := s.plane.TransactionStatus(ctx, c.now, id, operatorName)
-	return s.queued(ctx, c, directive, err)
+	sessionCommand(r, "transaction-status", "ask a session's charger whether it still runs there (OCPP 2.x)", s.plane.TransactionStatus)
 }
