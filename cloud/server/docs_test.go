@@ -108,20 +108,13 @@ func tables(routes []route) map[string]string {
 
 // bodyKeys are those of a body; "?" marks what may be left out.
 func bodyKeys(t reflect.Type) string {
-	props, required := object{}, []string{}
-	g := &schemas{made: object{}, names: map[reflect.Type]string{}, asked: map[reflect.Type]string{}}
-	g.fields(t, true, props, &required)
 	var out []string
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if _, ok := props[name]; !ok {
-			continue
-		}
+	for _, f := range jsonFields(t) {
 		mark := "?"
-		if slices.Contains(required, name) {
+		if f.required(true) {
 			mark = ""
 		}
-		out = append(out, fmt.Sprintf("%q", name)+mark)
+		out = append(out, fmt.Sprintf("%q", f.key)+mark)
 	}
 	return "{" + strings.Join(out, ", ") + "}"
 }

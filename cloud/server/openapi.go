@@ -66,13 +66,12 @@ func encodeDocument(list []route, w map[string]words) ([]byte, error) {
 
 // newDocument makes the document of routes.
 func newDocument(list []route, w map[string]words) (object, error) {
-	g := &schemas{words: w, made: object{}, names: map[reflect.Type]string{}}
+	g := newSchemas(w)
 	for _, rt := range list { // answers first: a type that is asked for as well gets a second name
 		if rt.out != nil {
 			g.of(rt.out)
 		}
 	}
-	g.asked = map[reflect.Type]string{}
 	paths, responses, tags := object{}, object{}, []object{}
 	for _, rt := range list {
 		item, ok := paths[rt.path()].(object)
@@ -85,7 +84,7 @@ func newDocument(list []route, w map[string]words) (object, error) {
 			tags = append(tags, object{"name": rt.tag})
 		}
 	}
-	g.problem()
+	g.of(reflect.TypeFor[Problem]())
 	if g.unknown != nil {
 		return nil, fmt.Errorf("no JSON Schema for %s: schema.go does not know this kind of value", g.unknown)
 	}
@@ -261,9 +260,6 @@ func (g *schemas) problems(kinds []ProblemKind, responses object) object {
 	}
 	return ref("responses", name)
 }
-
-// problem makes the schema that every problem has.
-func (g *schemas) problem() { g.of(reflect.TypeFor[Problem]()) }
 
 // serveDocument answers GET /v1/openapi.json; the document is made once.
 func serveDocument() func(http.ResponseWriter, *call) (int, error) {

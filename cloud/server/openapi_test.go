@@ -28,11 +28,11 @@ const (
 // The comments that the document quotes are those in the source.
 func TestWordsAreTheSources(t *testing.T) {
 	s := &Server{metrics: newMetrics("")}
-	g := &schemas{made: object{}, names: map[reflect.Type]string{}, asked: map[reflect.Type]string{}}
+	g := newSchemas(nil)
 	for _, rt := range s.operators().declared() {
 		g.operation(rt, object{})
 	}
-	g.problem()
+	g.of(reflect.TypeFor[Problem]())
 	said := map[string]words{}
 	read := map[string]map[string]words{}
 	for _, names := range []map[reflect.Type]string{g.names, g.asked} {
@@ -228,16 +228,14 @@ func TestBoundsAreTheServers(t *testing.T) {
 		if rt.example == nil {
 			continue
 		}
-		for i := range rt.in.NumField() {
-			f := rt.in.Field(i)
-			at := typeName(rt.in) + "." + f.Name
-			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		for _, f := range jsonFields(rt.in) {
+			at := typeName(f.owner) + "." + f.Name
 			for _, value := range outside(bounds()[at]) {
 				var body object
 				if err := json.Unmarshal(mustJSON(t, rt.example), &body); err != nil {
 					t.Fatal(err)
 				}
-				body[key] = value
+				body[f.key] = value
 				method, address := fill(rt.at)
 				w.ask(method, address, body).want(t, kindInvalid)
 			}

@@ -16,11 +16,20 @@ import (
 // and decodeStrict reads them. Named types become components.
 type schemas struct {
 	words map[string]words
+	types map[reflect.Type]object // see [vocabulary]
+	bound map[string]object       // see [bounds]
 	made  object                  // components by name
 	names map[reflect.Type]string // of answers
 	asked map[reflect.Type]string // of requests, which take no unknown keys
 	// unknown is a type that this has no schema for; the document is not made.
 	unknown reflect.Type
+}
+
+func newSchemas(w map[string]words) *schemas {
+	return &schemas{
+		words: w, types: vocabulary(), bound: bounds(),
+		made: object{}, names: map[reflect.Type]string{}, asked: map[reflect.Type]string{},
+	}
 }
 
 // of is the schema of an answer of type t.
@@ -84,7 +93,7 @@ func (g *schemas) named(t reflect.Type, in bool) object {
 	default:
 		out = g.plain(t, in)
 	}
-	for k, v := range vocabulary()[t] {
+	for k, v := range g.types[t] {
 		out[k] = v
 	}
 	text := w.Doc
@@ -153,7 +162,7 @@ func (g *schemas) fields(t reflect.Type, in bool, props object, required *[]stri
 		if text := g.words[typeName(f.owner)].Fields[f.Name]; text != "" {
 			schema["description"] = text
 		}
-		for k, v := range bounds()[typeName(f.owner)+"."+f.Name] {
+		for k, v := range g.bound[typeName(f.owner)+"."+f.Name] {
 			schema[k] = v
 		}
 		props[f.key] = schema
