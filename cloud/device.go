@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"net/url"
@@ -88,7 +87,7 @@ func (p *Plane) Reserve(ctx context.Context, now holdfast.UnixMilli, site holdfa
 	}
 	value := b.Token
 	b.Token = ""
-	return p.commandWith(ctx, now, secretCommand{site, uplink.Reserve, b, value}, by)
+	return p.ask(ctx, now, command{site, uplink.Reserve, b, value}, by)
 }
 
 // CancelReservation ends a reservation.
@@ -197,41 +196,4 @@ func (p *Plane) Call(ctx context.Context, now holdfast.UnixMilli, site holdfast.
 // TransactionStatus asks a session's charger whether it still runs there.
 func (p *Plane) TransactionStatus(ctx context.Context, now holdfast.UnixMilli, session holdfast.SessionID, by string) (string, error) {
 	return p.ofSession(ctx, now, session, uplink.TransactionStatus, by)
-}
-
-// A secretCommand is a command with a driver's token, which is sealed while it
-// waits.
-type secretCommand struct {
-	site  holdfast.SiteID
-	kind  uplink.DirectiveKind
-	body  any // with an empty member "token"
-	token string
-}
-
-// commandWith queues a command with a token for the gateway of a site.
-func (p *Plane) commandWith(ctx context.Context, now holdfast.UnixMilli, c secretCommand, by string) (id string, err error) {
-	body, err := json.Marshal(c.body)
-	if err != nil {
-		return "", err
-	}
-	tokenID, err := p.tokenID(c.token)
-	if err != nil {
-		return "", err
-	}
-	err = p.o.Store.Update(ctx, func(tx Tx) error {
-		s, err := get[siteDoc](tx, KindSite, string(c.site))
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.kind, err)
-		}
-		d := directiveDoc{Directive: Directive{Gateway: s.Gateway, Kind: c.kind, Expires: now + DirectiveLifeMillis, Body: body}}
-		if d.Secret, err = p.sealed(tx, tokenID, c.token); err != nil {
-			return err
-		}
-		id, err = p.queue(tx, now, by, d)
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
-	return id, nil
 }

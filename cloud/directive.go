@@ -172,29 +172,56 @@ func (p *Plane) withToken(tx Tx, d directiveDoc) (json.RawMessage, error) {
 	return json.Marshal(b)
 }
 
-// command queues a directive for the gateway of a site.
+// A command is a directive that somebody asks for, to the gateway of a site.
+type command struct {
+	site  holdfast.SiteID
+	kind  uplink.DirectiveKind
+	body  any
+	token string // a driver's, which is sealed while it waits; the body's member "token" is empty then
+}
+
+// command queues a command without a token.
 func (p *Plane) command(ctx context.Context, now holdfast.UnixMilli, site holdfast.SiteID, kind uplink.DirectiveKind, body any, by string) (id string, err error) {
-	b, err := json.Marshal(body)
+	return p.ask(ctx, now, command{site: site, kind: kind, body: body}, by)
+}
+
+// ask queues a command.
+func (p *Plane) ask(ctx context.Context, now holdfast.UnixMilli, c command, by string) (id string, err error) {
+	body, err := json.Marshal(c.body)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", kind, err)
+		return "", fmt.Errorf("%s: %w", c.kind, err)
 	}
-	if len(b) > maxBody {
-		return "", invalid(string(kind), "%d bytes, at most %d", len(b), maxBody)
+	if len(body) > maxBody {
+		return "", invalid(string(c.kind), "%d bytes, at most %d", len(body), maxBody)
 	}
 	err = p.o.Store.Update(ctx, func(tx Tx) error {
-		s, err := get[siteDoc](tx, KindSite, string(site))
+		s, err := get[siteDoc](tx, KindSite, string(c.site))
 		if err != nil {
-			return fmt.Errorf("%s: %w", kind, err)
+			return fmt.Errorf("%s: %w", c.kind, err)
 		}
-		id, err = p.queue(tx, now, by, directiveDoc{Directive: Directive{
-			Gateway: s.Gateway, Kind: kind, Expires: now + DirectiveLifeMillis, Body: b,
-		}})
+		d := directiveDoc{Directive: Directive{Gateway: s.Gateway, Kind: c.kind, Expires: now + DirectiveLifeMillis, Body: body}}
+		if d.Secret, err = p.secret(tx, c.token); err != nil {
+			return err
+		}
+		id, err = p.queue(tx, now, by, d)
 		return err
 	})
 	if err != nil {
 		return "", err
 	}
 	return id, nil
+}
+
+// secret seals the token of a command, if it has one.
+func (p *Plane) secret(tx Tx, token string) (string, error) {
+	if token == "" {
+		return "", nil
+	}
+	id, err := p.tokenID(token)
+	if err != nil {
+		return "", err
+	}
+	return p.sealed(tx, id, token)
 }
 
 // maxBody bounds the body of a command, in bytes.
@@ -204,8 +231,8 @@ const maxBody = 64 << 10
 // The outcome comes back as a record. The token is sealed while it waits.
 func (p *Plane) RemoteStart(ctx context.Context, now holdfast.UnixMilli, site holdfast.SiteID, b uplink.StartBody, by string) (string, error) {
 	const op = "remote start"
-	if _, err := holdfast.ParseChargerID(string(b.Charger)); err != nil {
-		return "", fmt.Errorf("%s: %w: %w", op, err, ErrInvalid)
+	if err := checkDevice(op, b.Charger); err != nil {
+		return "", err
 	}
 	if err := checkToken(op, b.Token); err != nil {
 		return "", err
@@ -215,7 +242,7 @@ func (p *Plane) RemoteStart(ctx context.Context, now holdfast.UnixMilli, site ho
 	}
 	value := b.Token
 	b.Token = ""
-	return p.commandWith(ctx, now, secretCommand{site, uplink.StartSession, b, value}, by)
+	return p.ask(ctx, now, command{site, uplink.StartSession, b, value}, by)
 }
 
 // RemoteStop asks the session's gateway to stop it. [ErrNotFound] for a session
@@ -240,10 +267,10 @@ func (p *Plane) ofSession(ctx context.Context, now holdfast.UnixMilli, session h
 
 // Trigger asks a charger for a message.
 func (p *Plane) Trigger(ctx context.Context, now holdfast.UnixMilli, site holdfast.SiteID, b uplink.TriggerBody, by string) (id string, err error) {
-	if _, err := holdfast.ParseChargerID(string(b.Charger)); err != nil {
-		return "", fmt.Errorf("trigger: %w: %w", err, ErrInvalid)
+	if err := checkDevice("trigger", b.Charger); err != nil {
+		return "", err
 	}
-	if b.Message == "" || len(b.Message) > 50 || b.EVSE < 0 {
+	if b.Message == "" || len(b.Message) > maxAction || b.EVSE < 0 {
 		return "", invalid("trigger", "message %q of EVSE %d: want an OCPP message name", clip(b.Message), b.EVSE)
 	}
 	return p.command(ctx, now, site, uplink.TriggerCharger, b, by)
@@ -251,8 +278,8 @@ func (p *Plane) Trigger(ctx context.Context, now holdfast.UnixMilli, site holdfa
 
 // Config reads (b.Keys) or writes (b.Key, b.Value) a charger's configuration.
 func (p *Plane) Config(ctx context.Context, now holdfast.UnixMilli, site holdfast.SiteID, b uplink.ConfigBody, by string) (id string, err error) {
-	if _, err := holdfast.ParseChargerID(string(b.Charger)); err != nil {
-		return "", fmt.Errorf("configuration: %w: %w", err, ErrInvalid)
+	if err := checkDevice("configuration", b.Charger); err != nil {
+		return "", err
 	}
 	if b.Key == "" {
 		return p.command(ctx, now, site, uplink.GetConfig, b, by)
@@ -268,8 +295,8 @@ func (p *Plane) Config(ctx context.Context, now holdfast.UnixMilli, site holdfas
 
 // Data sends a DataTransfer to a charger.
 func (p *Plane) Data(ctx context.Context, now holdfast.UnixMilli, site holdfast.SiteID, b uplink.DataBody, by string) (id string, err error) {
-	if _, err := holdfast.ParseChargerID(string(b.Charger)); err != nil {
-		return "", fmt.Errorf("data transfer: %w: %w", err, ErrInvalid)
+	if err := checkDevice("data transfer", b.Charger); err != nil {
+		return "", err
 	}
 	if b.Vendor == "" || len(b.Vendor) > 255 || len(b.MessageID) > 50 {
 		return "", invalid("data transfer", "vendor %q, message %q", clip(b.Vendor), clip(b.MessageID))
