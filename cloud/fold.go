@@ -253,19 +253,21 @@ func (f *fold) fact(st *stream, pos holdfast.Pos, r record.Record) error {
 	return nil
 }
 
-// link keeps the latest link state: boots and the monotonic clock order it, the
-// wall clock does not.
+// link keeps the latest link state.
 func (f *fold) link(at holdfast.Instant, b *record.LinkChanged) error {
 	c, err := contactOf(f.tx, f.gw.ID)
-	if err != nil {
+	if err != nil || earlier(at, c.Since) {
 		return err
-	}
-	if at.Boot < c.Since.Boot || at.Boot == c.Since.Boot && at.Mono < c.Since.Mono {
-		return nil
 	}
 	c.Link, c.Cause, c.Since = b.To, b.Cause, at
 	_, err = put(f.tx, KindContact, string(f.gw.ID), nil, c)
 	return err
+}
+
+// earlier orders two instants of one gateway by its boots and its monotonic
+// clock; the wall clock does not order anything.
+func earlier(a, b holdfast.Instant) bool {
+	return a.Boot < b.Boot || a.Boot == b.Boot && a.Mono < b.Mono
 }
 
 // done closes a directive of this gateway. The first record counts: each

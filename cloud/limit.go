@@ -137,14 +137,11 @@ func limitsOf(tx Tx, site holdfast.SiteID) (limitsDoc, error) {
 	return d, err
 }
 
-// power keeps what a gateway says of its limit, as the fold of links does.
+// power keeps the latest that a gateway says of its limit.
 func (f *fold) power(at holdfast.Instant, b *record.PowerLimit) error {
 	c, err := contactOf(f.tx, f.gw.ID)
-	if err != nil {
+	if err != nil || earlier(at, c.PowerAt) {
 		return err
-	}
-	if at.Boot < c.PowerAt.Boot || at.Boot == c.PowerAt.Boot && at.Mono < c.PowerAt.Mono {
-		return nil
 	}
 	c.PowerLimit, c.PowerMax, c.PowerSource, c.PowerAt = b.Watts, b.Max, b.Source, at
 	_, err = put(f.tx, KindContact, string(f.gw.ID), nil, c)

@@ -173,8 +173,12 @@ func (p *Plane) take(tx Tx, now holdfast.UnixMilli, s *slice) (uplink.Ack, error
 			return uplink.Ack{}, fmt.Errorf("key frame: %w: %w", err, ErrInvalid)
 		}
 	}
-	if fresh, err := f.news(st, s, j); err != nil || !fresh {
-		return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, errors.Join(err, f.desk.flush())
+	fresh, err := f.news(st, s, j)
+	if err != nil {
+		return uplink.Ack{}, err
+	}
+	if !fresh {
+		return uplink.Ack{Received: st.Received, Reconciled: st.Reconciled}, f.desk.flush()
 	}
 	if f.n, err = note(tx, now, string(s.Gateway), logSlice, s); err != nil {
 		return uplink.Ack{}, err
