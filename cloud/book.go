@@ -23,19 +23,16 @@ var ErrOutdated = errors.New("a newer version is on its way")
 // A gateway that asks for a version the first time is noted in the cloud's
 // journal: who was given the drivers' tokens must be known.
 func (p *Plane) Book(ctx context.Context, now holdfast.UnixMilli, gw holdfast.GatewayID, version, after uint64) (b uplink.TokenBook, err error) {
-	read := func(tx Tx) error {
-		b, err = p.book(tx, gw, version, after)
+	var c Contact
+	err = p.o.Store.View(ctx, func(tx Tx) error {
+		if b, err = p.book(tx, gw, version, after); err != nil {
+			return err
+		}
+		c, err = contactOf(tx, gw)
 		return err
-	}
-	if after > 0 {
-		err = p.o.Store.View(ctx, read)
-	} else {
-		err = p.o.Store.Update(ctx, func(tx Tx) error {
-			if err := read(tx); err != nil {
-				return err
-			}
-			return noteBook(tx, now, gw, version)
-		})
+	})
+	if err == nil && c.Book != version {
+		err = p.o.Store.Update(ctx, func(tx Tx) error { return noteBook(tx, now, gw, version) })
 	}
 	if err != nil {
 		return uplink.TokenBook{}, fmt.Errorf("token book of %s: %w", gw, err)

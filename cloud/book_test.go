@@ -110,6 +110,39 @@ func TestTokenBook(t *testing.T) {
 	})
 }
 
+// TestEveryPageOfABookIsNoted: whichever page a gateway asks for first, that it
+// was given tokens is noted, once.
+func TestEveryPageOfABookIsNoted(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		b := w.box("north")
+		for _, value := range []string{"CARD-A", "CARD-B"} {
+			_, err := w.plane.PutToken(context.Background(), w.now, cloud.PutToken{Value: value})
+			w.must(err)
+		}
+		v := w.version("north")
+		for range 2 {
+			got, err := w.plane.Book(context.Background(), w.now, b.id, v, 1)
+			w.must(err)
+			if len(got.Tokens) != 1 {
+				t.Fatalf("%d tokens behind the first", len(got.Tokens))
+			}
+		}
+		noted := 0
+		w.must(w.store.View(context.Background(), func(tx cloud.Tx) error {
+			entries, err := tx.ReadLog(0, 1000)
+			for _, e := range entries {
+				if e.Kind == "tokens.disclosed" {
+					noted++
+				}
+			}
+			return err
+		}))
+		if noted != 1 {
+			t.Errorf("noted %d times", noted)
+		}
+	})
+}
+
 // TestErasedTokenLeavesTheBook: erasing a driver takes the token out of every
 // book, in a new version of the list.
 func TestErasedTokenLeavesTheBook(t *testing.T) {
