@@ -33,8 +33,16 @@ func TestDeskIsTheStore(t *testing.T) {
 				err := plain.Update(context.Background(), func(tx cloud.Tx) error {
 					for range rapid.IntRange(1, 25).Draw(t, "steps") {
 						id := rapid.SampledFrom(ids).Draw(t, "session")
-						q := question{id: id, op: rapid.IntRange(0, 9).Draw(t, "op"), at: fmt.Sprint(rapid.IntRange(0, 5).Draw(t, "at")),
+						q := question{id: id, op: rapid.IntRange(0, 10).Draw(t, "op"), at: fmt.Sprint(rapid.IntRange(0, 5).Draw(t, "at")),
 							row: rapid.SampledFrom([]string{"r1", "r2"}).Draw(t, "row"), n: entries}
+						if q.op == 10 { // which a store has no need of
+							for _, k := range []cloud.Kind{cloud.KindPlace, cloud.KindSession} {
+								if err := desk.Fetch(k, []string{ids[0].String(), id.String()}); err != nil {
+									return err
+								}
+							}
+							continue
+						}
 						if q.op <= 4 {
 							touched[id] = true
 							entries++
