@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-ev/holdfast"
 	"github.com/holdfast-ev/holdfast/access"
+	"github.com/holdfast-ev/holdfast/seal"
 	"github.com/holdfast-ev/holdfast/uplink"
 )
 
@@ -57,13 +58,17 @@ func (p *Plane) book(tx Tx, gw holdfast.GatewayID, version, after uint64) (b upl
 	if err != nil {
 		return b, err
 	}
+	open := newDesk(tx)
+	if err := layTokens(open, docs); err != nil {
+		return b, err
+	}
 	bytes := 0 // of JSON, at the most
 	for i, d := range docs {
 		if i == uplink.MaxBookPage || bytes > uplink.MaxBookBytes-worstTokenJSON {
 			b.Next = docs[i-1].N
 			break
 		}
-		value, err := p.bookValue(tx, d)
+		value, err := p.bookValue(open, d)
 		if err != nil {
 			return b, err
 		}
@@ -73,6 +78,32 @@ func (p *Plane) book(tx Tx, gw holdfast.GatewayID, version, after uint64) (b upl
 		}
 	}
 	return b, nil
+}
+
+// layTokens lays out the tokens of a list's entries, and the keys that they are
+// sealed with: a page takes two statements, and not two for each token.
+func layTokens(open *desk, entries []Doc) error {
+	var ids, keys []string
+	for _, d := range entries {
+		at, err := decode[tokenAt](d)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, at.Token)
+	}
+	if err := open.fetch(KindToken, ids); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		doc, err := get[tokenDoc](open, KindToken, id)
+		if err != nil {
+			continue // told when the token is asked for
+		}
+		if kid, err := seal.FieldKey(doc.Sealed); err == nil {
+			keys = append(keys, key("", kid.String()))
+		}
+	}
+	return open.fetch(KindSealKey, keys)
 }
 
 // worstTokenJSON is what the longest token takes in JSON with every byte escaped.
