@@ -3,6 +3,7 @@ package cloud_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"testing"
@@ -14,25 +15,16 @@ import (
 	"github.com/holdfast-ev/holdfast/internal/pgtest"
 )
 
-// running is the PostgreSQL that the tests of this package share; each has a
-// schema of its own.
-var running = sync.OnceValues(pgtest.New)
+// postgres is the server that the tests of this package share.
+var postgres pgtest.Shared
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if pg, err := running(); err == nil {
-		_ = pg.Close()
+	if err := postgres.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "stop PostgreSQL:", err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
-}
-
-func postgres(t TB) *pgtest.Server {
-	t.Helper()
-	pg, err := running()
-	if err != nil {
-		t.Fatalf("start PostgreSQL: %v", err)
-	}
-	return pg
 }
 
 func openPostgres(t *testing.T, url string) *store.Postgres {
@@ -120,7 +112,7 @@ func (w *world) wantBooks(t *testing.T, want string) {
 // Two processes on one database, each with a pool of its own, receive at the same
 // time: two gateways side by side, and one gateway that reaches both.
 func TestTwoWritersAtOnce(t *testing.T) {
-	url := postgres(t).Schema(t)
+	url := postgres.Server(t).Schema(t)
 	w := newWorld(t, openPostgres(t, url), store.NewFiles(t.TempDir()))
 	north, south := w.box("north"), w.box("south")
 	north.busy(30)
@@ -223,7 +215,7 @@ func (p *paced) Update(ctx context.Context, fn func(cloud.Tx) error) error {
 func TestConnectionCutAtCommit(t *testing.T) {
 	for name, persisted := range map[string]bool{"not committed": false, "committed": true} {
 		t.Run(name, func(t *testing.T) {
-			pg := postgres(t)
+			pg := postgres.Server(t)
 			url := pg.Schema(t)
 			proxy, err := faultproxy.New(pg.Addr())
 			if err != nil {

@@ -99,7 +99,7 @@ func durable(t *testing.T, r *rapid.T) (cloud.Store, cloud.Archive) {
 		t.Cleanup(func() { _ = s.Close() })
 		return s, s.Archive()
 	case 2:
-		return openPostgres(t, postgres(t).Schema(t)), store.NewFiles(t.TempDir())
+		return openPostgres(t, postgres.Server(t).Schema(t)), store.NewFiles(t.TempDir())
 	}
 	m := store.NewMemory()
 	return m, m.Archive()

@@ -74,7 +74,7 @@ func onEach(t *testing.T, test func(t *testing.T, w *world)) {
 		test(t, newWorld(t, s, s.Archive()))
 	})
 	t.Run("postgres", func(t *testing.T) {
-		test(t, newWorld(t, openPostgres(t, postgres(t).Schema(t)), store.NewFiles(t.TempDir())))
+		test(t, newWorld(t, openPostgres(t, postgres.Server(t).Schema(t)), store.NewFiles(t.TempDir())))
 	})
 }
 

@@ -26,6 +26,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -75,6 +76,33 @@ func Start(t TB) *Server {
 		}
 	})
 	return s
+}
+
+// Shared is a server for all tests of a package, each with a schema of its own:
+// it is started when the first of them asks for it. TestMain closes it.
+type Shared struct {
+	once   sync.Once
+	server *Server
+	err    error
+}
+
+// Server returns the server.
+func (s *Shared) Server(t TB) *Server {
+	t.Helper()
+	s.once.Do(func() { s.server, s.err = New() })
+	if s.err != nil {
+		t.Fatalf("start PostgreSQL: %v", s.err)
+	}
+	return s.server
+}
+
+// Close ends the server, if a test has started it; none can any more.
+func (s *Shared) Close() error {
+	s.once.Do(func() { s.err = errors.New("it is closed") })
+	if s.server == nil {
+		return nil
+	}
+	return s.server.Close()
 }
 
 // New starts a server; the caller closes it.
