@@ -47,18 +47,7 @@ func sessionsCommand() *cobra.Command {
 	f.StringVar(&charger, "charger", "", "only of this charger")
 	f.StringVar(&stage, "stage", "", "only received, reconciled or rated ones")
 	f.BoolVar(&running, "running", false, "only running ones (=false: only ended ones)")
-	var noWait bool
-	check := &cobra.Command{
-		Use: "check SESSION", Short: "Ask a session's charger whether it still runs there (OCPP 2.x)", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := findSession(cmd.Context(), c, args[0])
-			if err != nil {
-				return err
-			}
-			return order(cmd, c, "/v1/sessions/"+id+"/transaction-status", nil, noWait)
-		},
-	}
-	check.Flags().BoolVar(&noWait, "no-wait", false, "return when the cloud has taken the command")
+	check := orderOfSession(c, "check", "transaction-status", "Ask a session's charger whether it still runs there (OCPP 2.x)")
 	show := &cobra.Command{
 		Use: "show SESSION", Short: "Show one session with its bill and its evidence (SESSION may be the first digits)", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -33,14 +32,21 @@ func (v *chargerVerb) command(use, short string, args cobra.PositionalArgs, run 
 		return run(cmd, id, args[1:])
 	}}
 	cmd.Flags().StringVar(&v.site, "site", "", "the charger's site (required)")
-	cmd.Flags().BoolVar(&v.noWait, "no-wait", false, "return when the cloud has taken the command")
+	noWaitFlag(cmd, &v.noWait)
 	cobra.CheckErr(cmd.MarkFlagRequired("site"))
-	return cmd
+	return v.flags(cmd)
+}
+
+// bare makes a verb that takes the charger and no other argument.
+func (v *chargerVerb) bare(use, short, name string, body func(holdfast.ChargerID) any) *cobra.Command {
+	return v.command(use+" CHARGER", short, cobra.ExactArgs(1), func(cmd *cobra.Command, id holdfast.ChargerID, _ []string) error {
+		return v.ask(cmd, name, body(id))
+	})
 }
 
 // ask sends a body to one of the site's commands.
 func (v *chargerVerb) ask(cmd *cobra.Command, name string, body any) error {
-	return order(cmd, &v.client, "/v1/sites/"+url.PathEscape(v.site)+"/"+name, body, v.noWait)
+	return order(cmd, &v.client, sitePath(v.site, "/"+name), body, v.noWait)
 }
 
 func chargersCommand() *cobra.Command {
@@ -57,7 +63,7 @@ func triggerVerb() *cobra.Command {
 			return v.ask(cmd, "trigger", b)
 		})
 	cmd.Flags().IntVar(&b.EVSE, "evse", 0, "of this EVSE")
-	return v.flags(cmd)
+	return cmd
 }
 
 func configVerb() *cobra.Command {
@@ -78,7 +84,7 @@ func configVerb() *cobra.Command {
 In OCPP 2.x a key is Component.Variable or Component[instance].Variable[instance].
 A key that holds a password is neither read nor written.`
 	cmd.Flags().StringVar(&set, "set", "", "KEY=VALUE to write")
-	return v.flags(cmd)
+	return cmd
 }
 
 // forceUsage says what --force means, in every verb that has it.
@@ -86,9 +92,9 @@ const forceUsage = "even if that ends a running session"
 
 func resetVerb() *cobra.Command {
 	v, b := &chargerVerb{}, uplink.ResetBody{}
-	cmd := v.command("reset CHARGER", "Restart a charger", cobra.ExactArgs(1), func(cmd *cobra.Command, id holdfast.ChargerID, _ []string) error {
+	cmd := v.bare("reset", "Restart a charger", "reset", func(id holdfast.ChargerID) any {
 		b.Charger = id
-		return v.ask(cmd, "reset", b)
+		return b
 	})
 	cmd.Long = `Restart a charger when nobody charges at it, or with --now at once. What would
 end a running session is refused unless --force is given; an OCPP 1.6 charger has
@@ -96,19 +102,19 @@ no reset that waits.`
 	cmd.Flags().IntVar(&b.EVSE, "evse", 0, "only this EVSE (OCPP 2.x)")
 	cmd.Flags().BoolVar(&b.Now, "now", false, "at once")
 	cmd.Flags().BoolVar(&b.Force, "force", false, forceUsage)
-	return v.flags(cmd)
+	return cmd
 }
 
 func unlockVerb() *cobra.Command {
 	v, b := &chargerVerb{}, uplink.UnlockBody{}
-	cmd := v.command("unlock CHARGER", "Release a cable that is stuck", cobra.ExactArgs(1), func(cmd *cobra.Command, id holdfast.ChargerID, _ []string) error {
+	cmd := v.bare("unlock", "Release a cable that is stuck", "unlock", func(id holdfast.ChargerID) any {
 		b.Charger = id
-		return v.ask(cmd, "unlock", b)
+		return b
 	})
 	cmd.Flags().IntVar(&b.EVSE, "evse", 1, "of this EVSE")
 	cmd.Flags().IntVar(&b.Connector, "connector", 0, "this connector; 0 is the first")
 	cmd.Flags().BoolVar(&b.Force, "force", false, forceUsage)
-	return v.flags(cmd)
+	return cmd
 }
 
 func serviceVerb(name string, operative bool) *cobra.Command {
@@ -117,21 +123,19 @@ func serviceVerb(name string, operative bool) *cobra.Command {
 	if operative {
 		short = "Bring a charger or an EVSE back into service"
 	}
-	cmd := v.command(name+" CHARGER", short, cobra.ExactArgs(1), func(cmd *cobra.Command, id holdfast.ChargerID, _ []string) error {
+	cmd := v.bare(name, short, "availability", func(id holdfast.ChargerID) any {
 		b.Charger = id
-		return v.ask(cmd, "availability", b)
+		return b
 	})
 	cmd.Flags().IntVar(&b.EVSE, "evse", 0, "only this EVSE; 0 is the whole charger")
 	cmd.Flags().IntVar(&b.Connector, "connector", 0, "only this connector; 0 is all of the EVSE's")
-	return v.flags(cmd)
+	return cmd
 }
 
 func clearCacheVerb() *cobra.Command {
 	v := &chargerVerb{}
-	return v.flags(v.command("clear-cache CHARGER", "Make a charger forget the verdicts that it remembers", cobra.ExactArgs(1),
-		func(cmd *cobra.Command, id holdfast.ChargerID, _ []string) error {
-			return v.ask(cmd, "clear-cache", uplink.ChargerBody{Charger: id})
-		}))
+	return v.bare("clear-cache", "Make a charger forget the verdicts that it remembers", "clear-cache",
+		func(id holdfast.ChargerID) any { return uplink.ChargerBody{Charger: id} })
 }
 
 func reserveVerb() *cobra.Command {
@@ -150,17 +154,17 @@ func reserveVerb() *cobra.Command {
 	cmd.Flags().DurationVar(&span, "for", 30*time.Minute, "how long, at most 168h")
 	cmd.Flags().StringVar(&b.TokenType, "type", "", "OCPP 2.x token type; a card is ISO14443")
 	cmd.Flags().StringVar(&b.Group, "group", "", "any driver of this group may use it")
-	return v.flags(cmd)
+	return cmd
 }
 
 func cancelVerb() *cobra.Command {
 	v, b := &chargerVerb{}, uplink.CancelBody{}
-	cmd := v.command("cancel CHARGER", "End a reservation", cobra.ExactArgs(1), func(cmd *cobra.Command, id holdfast.ChargerID, _ []string) error {
+	cmd := v.bare("cancel", "End a reservation", "cancel-reservation", func(id holdfast.ChargerID) any {
 		b.Charger = id
-		return v.ask(cmd, "cancel-reservation", b)
+		return b
 	})
 	cmd.Flags().IntVar(&b.ID, "id", 1, "number of the reservation")
-	return v.flags(cmd)
+	return cmd
 }
 
 func logVerb() *cobra.Command {
@@ -181,7 +185,7 @@ func logVerb() *cobra.Command {
 	cmd.Flags().BoolVar(&b.Secure, "secure", false, "OCPP 1.6: by GetLog of the security white paper")
 	cmd.Flags().StringVar(&from, "from", "", "not older than this")
 	cmd.Flags().StringVar(&to, "to", "", "not newer than this")
-	return v.flags(cmd)
+	return cmd
 }
 
 func firmwareVerb() *cobra.Command {
@@ -213,7 +217,7 @@ it can, which is refused while a session runs, unless --force is given.`
 	f.StringVar(&b.Signature, "signature", "", "the image's signature, base64")
 	f.StringVar(&certificate, "certificate", "", "PEM file with the certificate that signed it")
 	f.BoolVar(&b.Force, "force", false, forceUsage)
-	return v.flags(cmd)
+	return cmd
 }
 
 func reportVerb() *cobra.Command {
@@ -234,7 +238,7 @@ func reportVerb() *cobra.Command {
 		})
 	cmd.Flags().BoolVar(&full, "full", false, "all of them")
 	cmd.Flags().BoolVar(&configuration, "configuration", false, "those that can be set")
-	return v.flags(cmd)
+	return cmd
 }
 
 func profilesVerb() *cobra.Command {
@@ -249,7 +253,7 @@ func profilesVerb() *cobra.Command {
 			return v.ask(cmd, "profiles", b)
 		})
 	cmd.Flags().IntVar(&evse, "evse", 0, "only of this EVSE; 0 is the whole charger")
-	return v.flags(cmd)
+	return cmd
 }
 
 func scheduleVerb() *cobra.Command {
@@ -263,7 +267,7 @@ func scheduleVerb() *cobra.Command {
 	cmd.Flags().IntVar(&b.EVSE, "evse", 0, "of this EVSE; 0 is the whole charger")
 	cmd.Flags().DurationVar(&span, "for", time.Hour, "how far ahead, at most 168h")
 	cmd.Flags().StringVar(&b.Unit, "unit", "", "A or W; by default the charger chooses")
-	return v.flags(cmd)
+	return cmd
 }
 
 func callVerb() *cobra.Command {
@@ -284,5 +288,5 @@ transactions, charging profiles, local lists and prices are refused, because the
 gateway's rules own them, and so is a lower security profile.`
 	cmd.Example = `  holdfast chargers call CP-1 GetInstalledCertificateIds --site north
   echo '{"severity": 5}' | holdfast chargers call CP-1 SetMonitoringLevel - --site north`
-	return v.flags(cmd)
+	return cmd
 }

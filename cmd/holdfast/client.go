@@ -91,6 +91,20 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) (ra
 	return readAnswer(resp, out)
 }
 
+// replace puts what file holds (a JSON text about what; "-" is standard input) in
+// place of what is at path.
+func (c *client) replace(cmd *cobra.Command, path, what, file string, out any) (raw []byte, err error) {
+	in, err := readJSON(cmd.InOrStdin(), what, file)
+	if err != nil {
+		return nil, err
+	}
+	var before json.RawMessage // its ETag goes with the PUT
+	if _, err := c.call(cmd.Context(), http.MethodGet, path, nil, &before); err != nil {
+		return nil, err
+	}
+	return c.call(cmd.Context(), http.MethodPut, path, in, out)
+}
+
 // send sends a request, and sends it again when its answer was lost on the way:
 // a GET and a PUT may be repeated, and a POST has a key under which it counts
 // once.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +44,7 @@ car tomorrow. Exit 1 when it is refused or expires.`,
 			if body.Charger, err = holdfast.ParseChargerID(charger); err != nil {
 				return err
 			}
-			return order(cmd, c, "/v1/sites/"+url.PathEscape(site)+"/start", body, noWait)
+			return order(cmd, c, sitePath(site, "/start"), body, noWait)
 		},
 	}
 	f := cmd.Flags()
@@ -53,30 +52,38 @@ car tomorrow. Exit 1 when it is refused or expires.`,
 	f.StringVar(&charger, "charger", "", "the charger (required)")
 	f.IntVar(&body.EVSE, "evse", 1, "the EVSE; 0 lets the charger choose")
 	f.StringVar(&body.TokenType, "type", "", "OCPP 2.0.1 token type, for example ISO14443")
-	f.BoolVar(&noWait, "no-wait", false, "return when the cloud has taken the command")
+	noWaitFlag(cmd, &noWait)
 	cobra.CheckErr(errors.Join(cmd.MarkFlagRequired("site"), cmd.MarkFlagRequired("charger")))
 	return c.flags(cmd)
 }
 
 func stopCommand() *cobra.Command {
 	c := &client{}
+	cmd := orderOfSession(c, "stop", "stop", "Ask a charger to stop a session (SESSION may be the first digits)")
+	cmd.Long = `Ask a charger to stop a session, and wait for the gateway's word. Exit 1 when
+it is refused or expires.`
+	return c.flags(cmd)
+}
+
+// orderOfSession makes a verb that sends a session's charger a command.
+func orderOfSession(c *client, verb, name, short string) *cobra.Command {
 	var noWait bool
 	cmd := &cobra.Command{
-		Use:   "stop SESSION",
-		Short: "Ask a charger to stop a session (SESSION may be the first digits)",
-		Long: `Ask a charger to stop a session, and wait for the gateway's word. Exit 1 when
-it is refused or expires.`,
-		Args: cobra.ExactArgs(1),
+		Use: verb + " SESSION", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := findSession(cmd.Context(), c, args[0])
 			if err != nil {
 				return err
 			}
-			return order(cmd, c, "/v1/sessions/"+id+"/stop", nil, noWait)
+			return order(cmd, c, "/v1/sessions/"+id+"/"+name, nil, noWait)
 		},
 	}
-	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return when the cloud has taken the command")
-	return c.flags(cmd)
+	noWaitFlag(cmd, &noWait)
+	return cmd
+}
+
+func noWaitFlag(cmd *cobra.Command, noWait *bool) {
+	cmd.Flags().BoolVar(noWait, "no-wait", false, "return when the cloud has taken the command")
 }
 
 // order sends a command and follows its directive to its end.
@@ -149,12 +156,7 @@ func printResult(w io.Writer, raw json.RawMessage) error {
 	}
 	var values map[string]string
 	if json.Unmarshal(raw, &values) != nil {
-		var b bytes.Buffer
-		if err := json.Indent(&b, raw, "", "  "); err != nil {
-			return fmt.Errorf("the charger's answer: %w", err)
-		}
-		_, err := fmt.Fprintln(w, b.String())
-		return err
+		return printJSON(w, raw)
 	}
 	t := newTable("KEY", "VALUE")
 	for _, k := range slices.Sorted(maps.Keys(values)) {

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -18,8 +16,6 @@ func limitsCommand() *cobra.Command {
 	return c.flags(group("limits", "Power limits: what a site as a whole may draw, and when", limitsShow(c), limitsSet(c)))
 }
 
-func limitsPath(site string) string { return "/v1/sites/" + url.PathEscape(site) + "/limits" }
-
 func limitsShow(c *client) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show SITE",
@@ -27,12 +23,12 @@ func limitsShow(c *client) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var l cloud.SiteLimits
-			raw, err := c.call(cmd.Context(), http.MethodGet, limitsPath(args[0]), nil, &l)
+			raw, err := c.call(cmd.Context(), http.MethodGet, sitePath(args[0], "/limits"), nil, &l)
 			if err != nil || c.json {
 				return orJSON(cmd.OutOrStdout(), raw, err)
 			}
 			var s cloud.Site
-			if _, err := c.call(cmd.Context(), http.MethodGet, "/v1/sites/"+url.PathEscape(args[0]), nil, &s); err != nil {
+			if _, err := c.call(cmd.Context(), http.MethodGet, sitePath(args[0], ""), nil, &s); err != nil {
 				return err
 			}
 			printLimits(cmd.OutOrStdout(), l, s.Contact)
@@ -55,16 +51,8 @@ cut-out. docs/power.md says which limit holds when.`,
   holdfast limits set north tomorrow.json`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var b json.RawMessage
-			b, err := readJSON(cmd.InOrStdin(), "limit schedule", args[1])
-			if err != nil {
-				return err
-			}
 			var l cloud.SiteLimits
-			if _, err := c.call(cmd.Context(), http.MethodGet, limitsPath(args[0]), nil, &l); err != nil { // its ETag goes with the PUT
-				return err
-			}
-			raw, err := c.call(cmd.Context(), http.MethodPut, limitsPath(args[0]), b, &l)
+			raw, err := c.replace(cmd, sitePath(args[0], "/limits"), "limit schedule", args[1], &l)
 			if err != nil || c.json {
 				return orJSON(cmd.OutOrStdout(), raw, err)
 			}

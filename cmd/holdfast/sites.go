@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,7 +60,7 @@ on only the new one is let in.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var out server.NewSite
-			raw, err := c.call(cmd.Context(), http.MethodPost, "/v1/sites/"+url.PathEscape(args[0])+"/codes", nil, &out)
+			raw, err := c.call(cmd.Context(), http.MethodPost, sitePath(args[0], "/codes"), nil, &out)
 			if err != nil || c.json {
 				return orJSON(cmd.OutOrStdout(), raw, err)
 			}
@@ -86,6 +85,9 @@ func sitesList(c *client) *cobra.Command {
 	}
 	return p.add(cmd)
 }
+
+// sitePath is an address of the API under a site.
+func sitePath(site, rest string) string { return "/v1/sites/" + url.PathEscape(site) + rest }
 
 func printSites(w io.Writer, sites []cloud.Site) {
 	if len(sites) == 0 {
@@ -125,7 +127,7 @@ func sitesShow(c *client) *cobra.Command {
 		Use: "show SITE", Short: "Show one site", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var s cloud.Site
-			raw, err := c.call(cmd.Context(), http.MethodGet, "/v1/sites/"+url.PathEscape(args[0]), nil, &s)
+			raw, err := c.call(cmd.Context(), http.MethodGet, sitePath(args[0], ""), nil, &s)
 			if err != nil || c.json {
 				return orJSON(cmd.OutOrStdout(), raw, err)
 			}
@@ -159,17 +161,14 @@ in millionths of the currency unit.`,
 		Example: `  holdfast sites policy north
   echo '{"token_cap": 50000000, "site_cap": 500000000}' | holdfast sites policy north --set -`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path := "/v1/sites/" + url.PathEscape(args[0]) + "/policy"
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			path := sitePath(args[0], "/policy")
 			var p access.Policy
-			raw, err := c.call(cmd.Context(), http.MethodGet, path, nil, &p)
-			if err == nil && file != "" {
-				var b json.RawMessage
-				if b, err = readJSON(cmd.InOrStdin(), "policy", file); err != nil {
-					return err
-				}
-				p = access.Policy{}
-				raw, err = c.call(cmd.Context(), http.MethodPut, path, b, &p)
+			var raw []byte
+			if file == "" {
+				raw, err = c.call(cmd.Context(), http.MethodGet, path, nil, &p)
+			} else {
+				raw, err = c.replace(cmd, path, "policy", file, &p)
 			}
 			if err != nil || c.json {
 				return orJSON(cmd.OutOrStdout(), raw, err)
